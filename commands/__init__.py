@@ -1,0 +1,1 @@
+"""One verb per file. `bot.registry` finds them; nothing but `bot.app` imports this package."""

@@ -1,0 +1,1 @@
+"""One backend per file, behind the ports of `integrations.ports`."""
