@@ -18,6 +18,7 @@ from bot.domain import (
     JSON,
     Actor,
     AuditEvent,
+    Decision,
     DeploymentRecord,
     Link,
     Plan,
@@ -177,8 +178,16 @@ class Context(Protocol):
         """Whether the acting person holds the permission (for buttons; the click is checked again)."""
         ...
 
-    async def find_person(self, entry: str) -> Actor | None:
-        """By user id or `<@U…>`; None where there is none."""
+    async def find_person(self, user_id: str) -> Actor | None:
+        """None where Slack knows no such person."""
+        ...
+
+    async def decide(self, request_id: str, decision: Decision, *, reason: str) -> Reply:
+        """Approve or deny as the acting person; every refusal leaves as an error with its own sentence."""
+        ...
+
+    async def cancel(self, request_id: str) -> Reply:
+        """Withdraw a request that has not begun."""
         ...
 
 
