@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from bot import steps
 from bot.command import Args, Command, Context, Done, Knowledge, Pending, Run, Scope, StepKind, argument
 from bot.domain import (
     JSON,
     Actor,
     Change,
-    Cost,
     DeploymentRecord,
     Link,
     Plan,
@@ -23,8 +23,8 @@ from bot.domain import (
     Service,
     StepRecord,
 )
-from bot.errors import ConflictError, NotFoundError, UsageError
-from integrations.ports import ApplicationSpec, ClaimSpec, Entity, GoldenPath, Health, Phase
+from bot.errors import ConflictError, UsageError
+from integrations.ports import ClaimSpec, Entity, GoldenPath, Health
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{1,38}[a-z0-9])")
 NAME_RULE = "3 to 40 characters: lower-case letters, digits and dashes, beginning with a letter"
@@ -134,7 +134,7 @@ async def plan(ctx: Context, args: CreateService) -> Plan:
         steps=_steps(args, path=path, environment=environment, answers=answers, claim=claim),
         facts={"template": args.template, "template_revision": path.revision, "name": args.name},
         notes=_notes(path),
-        cost=_cost(ctx.platform, environment=environment, claim=claim),
+        cost=steps.monthly_cost(ctx.platform, environment=environment, claim=claim),
     )
 
 
@@ -196,13 +196,7 @@ def _answers(args: CreateService, path: GoldenPath) -> dict[str, str]:
 def _claim(args: CreateService, environment: str) -> ClaimSpec | None:
     if args.db == "none":
         return None
-    return ClaimSpec(
-        name=f"{args.name}-{environment}-db",
-        kind=args.db,
-        service=args.name,
-        environment=environment,
-        team=args.team,
-    )
+    return steps.database_claim(service=args.name, environment=environment, team=args.team, kind=args.db)
 
 
 def _changes(
@@ -217,15 +211,7 @@ def _changes(
         )
     ]
     if claim:
-        changes.append(
-            Change(
-                kind="claim",
-                action="create",
-                name=claim.name,
-                environment=environment,
-                detail=f"{claim.kind}, size {claim.size}",
-            )
-        )
+        changes.append(steps.claim_change(claim))
     changes += [
         Change(
             kind="application",
@@ -247,14 +233,6 @@ def _notes(path: GoldenPath) -> tuple[str, ...]:
     )
 
 
-def _cost(platform: Platform, *, environment: str, claim: ClaimSpec | None) -> Cost | None:
-    wanted = [f"service:{environment}", *([f"{claim.kind}:{claim.size}"] if claim else [])]
-    rows = tuple((name, platform.prices[name]) for name in wanted if name in platform.prices)
-    if not rows:
-        return None
-    return Cost(currency=platform.currency, monthly=round(sum(price for _, price in rows), 2), lines=rows)
-
-
 def _steps(
     args: CreateService,
     *,
@@ -264,7 +242,7 @@ def _steps(
     claim: ClaimSpec | None,
 ) -> tuple[PlannedStep, ...]:
     common: JSON = {"service": args.name, "team": args.team, "environment": environment}
-    steps = [
+    planned = [
         PlannedStep(
             key="repository",
             title="Repository with the first commit",
@@ -280,21 +258,14 @@ def _steps(
         )
     ]
     if claim:
-        steps.append(
-            PlannedStep(
-                key="claim",
-                title=f"{claim.kind} for {environment}",
-                undo_title=f"Remove the {claim.kind}",
-                arguments={**common, "name": claim.name, "kind": claim.kind, "size": claim.size},
-                timeout_seconds=1800,
-            )
-        )
-    steps += [
-        PlannedStep(
-            key="application",
-            title=f"Deployment to {environment}",
-            undo_title=f"Remove it from {environment}",
-            arguments={**common, "golden_path": path.name, "health_path": path.health_path},
+        planned.append(steps.plan_claim(claim))
+    planned += [
+        steps.plan_application(
+            service=args.name,
+            team=args.team,
+            environment=environment,
+            golden_path=path.name,
+            health_path=path.health_path,
         ),
         PlannedStep(
             key="catalog",
@@ -304,7 +275,7 @@ def _steps(
         ),
         PlannedStep(key="healthy", title="Answers its health check", arguments=common, timeout_seconds=900),
     ]
-    return tuple(steps)
+    return tuple(planned)
 
 
 # ---------------------------------------------------------------- the steps
@@ -356,64 +327,6 @@ async def do_repository(run: Run, arguments: JSON) -> Done:
 async def undo_repository(run: Run, arguments: JSON, _done: StepRecord) -> Done:
     await run.backends.code_host.remove_repository(arguments["service"], request_id=run.request_id)
     return Done(detail="repository removed", record=Record(forget_service=arguments["service"]))
-
-
-async def do_claim(run: Run, arguments: JSON) -> Done | Pending:
-    spec = ClaimSpec(
-        name=arguments["name"],
-        kind=arguments["kind"],
-        service=arguments["service"],
-        environment=arguments["environment"],
-        team=arguments["team"],
-        size=arguments["size"],
-    )
-    claim = await run.backends.infrastructure.ensure_claim(spec, request_id=run.request_id)
-    if claim.phase is not Phase.READY:
-        return Pending(claim.message or f"{spec.kind} is {claim.phase.value}")
-    return Done(
-        detail=f"{spec.kind} is ready",
-        external_id=claim.external_id,
-        output={"secret": claim.secret},
-    )
-
-
-async def undo_claim(run: Run, arguments: JSON, _done: StepRecord) -> Done:
-    await run.backends.infrastructure.remove_claim(
-        arguments["name"], environment=arguments["environment"], request_id=run.request_id
-    )
-    return Done(detail=f"{arguments['kind']} removed")
-
-
-async def do_application(run: Run, arguments: JSON) -> Done:
-    repository = run.output("repository")
-    environment = run.platform.environment(arguments["environment"])
-    if environment is None:
-        raise NotFoundError(f"The environment {arguments['environment']} is no longer configured.")
-    secret = run.output("claim").get("secret")
-    application = await run.backends.delivery.ensure_application(
-        ApplicationSpec(
-            service=arguments["service"],
-            environment=environment.name,
-            team=arguments["team"],
-            repository_url=repository["clone_url"],
-            golden_path=arguments["golden_path"],
-            follows=environment.follows,
-            health_path=arguments["health_path"],
-            secrets=(secret,) if secret else (),
-        ),
-        request_id=run.request_id,
-    )
-    return Done(
-        detail=f"follows {environment.follows}" if environment.follows else "created",
-        external_id=f"{application.service}-{application.environment}",
-    )
-
-
-async def undo_application(run: Run, arguments: JSON, _done: StepRecord) -> Done:
-    await run.backends.delivery.remove_application(
-        arguments["service"], arguments["environment"], request_id=run.request_id
-    )
-    return Done(detail=f"removed from {arguments['environment']}")
 
 
 async def do_catalog(run: Run, arguments: JSON) -> Done:
@@ -472,8 +385,8 @@ command = Command(
     plan=plan,
     steps={
         "repository": StepKind(do_repository, undo_repository),
-        "claim": StepKind(do_claim, undo_claim),
-        "application": StepKind(do_application, undo_application),
+        "claim": steps.CLAIM,
+        "application": steps.APPLICATION,
         "catalog": StepKind(do_catalog, undo_catalog),
         "healthy": StepKind(do_healthy),
     },

@@ -1,0 +1,48 @@
+"""What commands look up before anything is recorded, with the sentence for what is not there. Local database only."""
+
+from __future__ import annotations
+
+import difflib
+
+from bot.command import Knowledge
+from bot.domain import Environment, Platform, Request, Service
+from bot.errors import NotFoundError, UsageError
+
+
+async def existing_service(knowledge: Knowledge, name: str) -> Service:
+    """Raises NotFoundError with the nearest name."""
+    service = await knowledge.find_service(name.lower())
+    if service is not None:
+        return service
+    names = [one.name for one in await knowledge.list_services(limit=200)]
+    near = difflib.get_close_matches(name, names, n=1)
+    raise NotFoundError(
+        f"There is no service “{name}”.",
+        fix=f"Did you mean `{near[0]}`?" if near else "`/platform services` lists what exists.",
+    )
+
+
+async def existing_request(knowledge: Knowledge, request_id: str) -> Request:
+    request = await knowledge.find_request(request_id.lower())
+    if request is None:
+        raise NotFoundError(
+            f"There is no request “{request_id}”.", fix="`/platform requests` lists the open ones."
+        )
+    return request
+
+
+def release_environment(platform: Platform, name: str, *, field: str) -> Environment:
+    """An environment that moves by promotion only; the last one where none is named. Raises UsageError for `field`."""
+    wanted = name or platform.environments[-1].name
+    environment = platform.environment(wanted)
+    possible = ", ".join(one.name for one in platform.environments if one.position > 0)
+    fields = {field: f"Accepted: {possible}."}
+    if environment is None:
+        raise UsageError(f"There is no environment “{wanted}”.", fix=f"Accepted: {possible}.", fields=fields)
+    if environment.position == 0:
+        raise UsageError(
+            f"{environment.title} follows the branch {environment.follows or 'main'} by itself.",
+            fix=f"Push there (or `git revert`), and it is deployed at once. By promotion: {possible}.",
+            fields=fields,
+        )
+    return environment

@@ -1,0 +1,268 @@
+"""`/platform promote`: the revision that runs healthy in one environment, moved to the next one by an approved plan."""
+
+from __future__ import annotations
+
+from bot import lookup, steps
+from bot.command import Args, Command, Context, Knowledge, Scope, argument
+from bot.domain import (
+    Actor,
+    Change,
+    Environment,
+    Plan,
+    PlannedCommit,
+    PlannedFile,
+    PlannedStep,
+    Platform,
+    Service,
+)
+from bot.errors import PolicyDeniedError, UsageError
+from integrations.ports import Application, ClaimSpec, Comparison, ComparisonStatus, Health, ReleaseRef
+
+
+class Promote(Args):
+    service: str = argument("Service", "What to promote.", positional=True, choices="services")
+    to: str = argument(
+        "To", "The environment; by default the last one.", default="", choices="promotable_environments"
+    )
+    version: str = argument(
+        "Version", "A commit or tag; by default what runs healthy in the environment before.", default=""
+    )
+
+
+async def scope(args: Promote, _actor: Actor, platform: Platform, knowledge: Knowledge) -> Scope:
+    service = await lookup.existing_service(knowledge, args.service)
+    target = lookup.release_environment(platform, args.to, field="to")
+    return Scope(
+        permission=f"promote:{target.name}",
+        team=service.team,
+        service=service.name,
+        environment=target.name,
+        active_key=f"release:{service.name}:{target.name}",
+    )
+
+
+# ---------------------------------------------------------------- the plan
+
+
+async def plan(ctx: Context, args: Promote) -> Plan:
+    service = await lookup.existing_service(ctx.knowledge, args.service)
+    target = lookup.release_environment(ctx.platform, args.to, field="to")
+    source = ctx.platform.before(target.name)
+    if source is None:
+        raise UsageError(f"Nothing comes before {target.name}.")
+    running = await ctx.backends.delivery.get_application(service.name, source.name)
+    revision, source_health = await _candidate(ctx, service, source, running, args.version)
+    current = await ctx.backends.delivery.get_application(service.name, target.name)
+    release = await ctx.backends.code_host.find_release(service.name, target.release_ref)
+    current_revision = _approved_revision(current, release)
+    comparison = await ctx.backends.code_host.compare(service.name, base=current_revision, head=revision)
+    claim = await _missing_claim(ctx, service, target)
+    planned = _steps(
+        service,
+        target=target,
+        revision=revision,
+        current=current,
+        release=release,
+        claim=claim,
+        health_path=await _health_path(ctx, service),
+    )
+    return Plan(
+        command="promote",
+        title=f"Promote {service.name} to {target.name}",
+        summary=f"{revision[:7]} from {source.name}"
+        + (f", instead of {current_revision[:7]}." if current_revision else ", for the first time."),
+        service=service.name,
+        team=service.team,
+        environment=target.name,
+        arguments={**args.model_dump(), "to": target.name},
+        changes=_changes(service, target=target, revision=revision, planned=planned, claim=claim),
+        steps=planned,
+        commits=tuple(
+            PlannedCommit(
+                sha=one.sha,
+                subject=one.subject,
+                author_name=one.author_name,
+                author_email=one.author_email,
+            )
+            for one in comparison.commits
+        ),
+        files=tuple(
+            PlannedFile(path=one.path, status=one.status, additions=one.additions, deletions=one.deletions)
+            for one in comparison.files
+        ),
+        truncated=comparison.truncated,
+        facts={
+            "source_environment": source.name,
+            "source_revision": revision,
+            "source_health": source_health,
+            "target_revision": current_revision or "",
+            "target_ref": release.sha if release else "",
+            "relation": comparison.status.value,
+        },
+        notes=_notes(comparison, target),
+        cost=steps.monthly_cost(ctx.platform, environment=target.name, claim=claim)
+        if current is None
+        else None,
+        announce=f"{service.name} → {target.name}",
+    )
+
+
+async def _candidate(
+    ctx: Context, service: Service, source: Environment, running: Application | None, version: str
+) -> tuple[str, str]:
+    """The revision to promote and its health in the environment before; healthy there once is enough when named."""
+    live = running.revision if running else None
+    if not version:
+        if running is None or live is None:
+            raise PolicyDeniedError(
+                f"`{service.name}` runs nothing in {source.name}, so there is nothing to promote.",
+                rule="healthy-before",
+                fix=f"Push to its {source.follows or 'main'} branch and wait until {source.name} is healthy.",
+            )
+        return live, running.health.value
+    commit = await ctx.backends.code_host.find_commit(service.name, version)
+    if commit is None:
+        raise UsageError(
+            f"`{service.name}` has no commit or tag “{version}”.",
+            fix="Give a commit hash or a tag of its repository.",
+            fields={"version": "No such commit or tag."},
+        )
+    if running is not None and commit.sha == live:
+        return commit.sha, running.health.value
+    history = await ctx.backends.delivery.history(service.name, source.name, limit=50)
+    seen = [one for one in history if one.revision == commit.sha]
+    if any(one.healthy for one in seen):
+        return commit.sha, Health.HEALTHY.value
+    return commit.sha, Health.DEGRADED.value if seen else Health.MISSING.value
+
+
+def _approved_revision(current: Application | None, release: ReleaseRef | None) -> str | None:
+    """What runs in the target, as the revision people approved rather than the release commit that carries it."""
+    if current is None or current.revision is None:
+        return None
+    if release is not None and release.sha == current.revision:
+        return release.revision
+    return current.revision
+
+
+async def _missing_claim(ctx: Context, service: Service, target: Environment) -> ClaimSpec | None:
+    if service.database == "none":
+        return None
+    claim = steps.database_claim(
+        service=service.name, environment=target.name, team=service.team, kind=service.database
+    )
+    existing = await ctx.backends.infrastructure.get_claim(claim.name, environment=target.name)
+    if existing is not None and existing.request_id != ctx.request_id:
+        return None
+    refusal = await ctx.backends.infrastructure.refusal(claim)
+    if refusal:
+        raise PolicyDeniedError(refusal, rule="infrastructure")
+    return claim
+
+
+async def _health_path(ctx: Context, service: Service) -> str:
+    path = await ctx.backends.golden_paths.get_golden_path(service.golden_path)
+    return path.health_path
+
+
+def _steps(
+    service: Service,
+    *,
+    target: Environment,
+    revision: str,
+    current: Application | None,
+    release: ReleaseRef | None,
+    claim: ClaimSpec | None,
+    health_path: str,
+) -> tuple[PlannedStep, ...]:
+    planned = [steps.plan_claim(claim)] if claim else []
+    if current is None:
+        planned.append(
+            steps.plan_application(
+                service=service.name,
+                team=service.team,
+                environment=target.name,
+                golden_path=service.golden_path,
+                health_path=health_path,
+                clone_url=service.repository_url,
+            )
+        )
+    planned += [
+        steps.plan_release(
+            service=service.name,
+            ref=target.release_ref,
+            revision=revision,
+            expected=release.sha if release else None,
+            previous=release.revision if release else None,
+        ),
+        steps.plan_deploy(
+            service=service.name,
+            environment=target.name,
+            revision=revision,
+            previous=current.revision if current else None,
+        ),
+    ]
+    return tuple(planned)
+
+
+def _changes(
+    service: Service,
+    *,
+    target: Environment,
+    revision: str,
+    planned: tuple[PlannedStep, ...],
+    claim: ClaimSpec | None,
+) -> tuple[Change, ...]:
+    changes = [steps.claim_change(claim)] if claim else []
+    name = f"{service.name}-{target.name}"
+    if any(step.key == "application" for step in planned):
+        changes.append(Change(kind="application", action="create", name=name, environment=target.name))
+    changes += [
+        Change(
+            kind="ref",
+            action="move",
+            name=target.release_ref,
+            environment=target.name,
+            detail=f"to {revision[:7]}",
+        ),
+        Change(
+            kind="application",
+            action="deploy",
+            name=name,
+            environment=target.name,
+            detail=f"{revision[:7]}; back by itself if it degrades",
+        ),
+    ]
+    return tuple(changes)
+
+
+def _notes(comparison: Comparison, target: Environment) -> tuple[str, ...]:
+    notes = []
+    manifests = [one.path for one in comparison.files if one.path.startswith("k8s/")]
+    if manifests:
+        shown = ", ".join(manifests[:5]) + (f" and {len(manifests) - 5} more" if len(manifests) > 5 else "")
+        notes.append(f"Manifests change: {shown}.")
+    if comparison.status is ComparisonStatus.BEHIND:
+        notes.append(f"This revision is older than what runs in {target.name}.")
+    if comparison.status is ComparisonStatus.DIVERGED:
+        notes.append(f"{target.release_ref} has commits of its own; a merge commit carries this revision.")
+    if comparison.truncated:
+        notes.append("The list of commits or files was cut by the code host.")
+    return tuple(notes)
+
+
+command = Command(
+    name="promote",
+    summary="Promote a service",
+    example="/platform promote orders --to production",
+    args=Promote,
+    scope=scope,
+    plan=plan,
+    steps={
+        "claim": steps.CLAIM,
+        "application": steps.APPLICATION,
+        "release": steps.RELEASE,
+        "deploy": steps.DEPLOY,
+    },
+    confirm_label="Promote",
+)
