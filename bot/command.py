@@ -25,6 +25,7 @@ from bot.domain import (
     Platform,
     Record,
     Request,
+    RequestState,
     Service,
     StepRecord,
 )
@@ -129,6 +130,7 @@ class Knowledge(Protocol):
         requester: str = "",
         service: str = "",
         teams: Sequence[str] = (),
+        states: Sequence[RequestState] = (),
         only_open: bool = False,
         before: str = "",
         limit: int = 20,
@@ -276,6 +278,8 @@ class Command:
     answer: AnswerFunction | None = None
     plan: PlanFunction | None = None
     steps: Mapping[str, StepKind] = field(default_factory=dict)
+    permission: str = ""
+    """What help checks before it offers the verb: `promote:{environment}`; empty: for everybody."""
     confirm: bool = False
     confirm_label: str = "Confirm"
     group: str = "Services"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from bot.command import Knowledge
+from bot.command import Knowledge, Scope
 from bot.domain import Environment, Platform, Request, Service
 from bot.errors import NotFoundError, UsageError
 
@@ -29,6 +29,14 @@ async def existing_request(knowledge: Knowledge, request_id: str) -> Request:
             f"There is no request “{request_id}”.", fix="`/platform requests` lists the open ones."
         )
     return request
+
+
+async def request_scope(knowledge: Knowledge, request_id: str) -> Scope:
+    """For verbs about an existing request: everybody may ask; who may decide is judged by the request's gates."""
+    request = await existing_request(knowledge, request_id)
+    return Scope(
+        permission="look", team=request.team, service=request.service, environment=request.environment
+    )
 
 
 def release_environment(platform: Platform, name: str, *, field: str) -> Environment:

@@ -13,10 +13,7 @@ class Approve(Args):
 
 
 async def scope(args: Approve, _actor: Actor, _platform: Platform, knowledge: Knowledge) -> Scope:
-    request = await lookup.existing_request(knowledge, args.request)
-    return Scope(
-        permission="whoami", team=request.team, service=request.service, environment=request.environment
-    )
+    return await lookup.request_scope(knowledge, args.request)
 
 
 async def answer(ctx: Context, args: Approve) -> Reply:
@@ -29,6 +26,7 @@ command = Command(
     example="/platform approve r-7k2m9x looks good",
     args=Approve,
     scope=scope,
+    permission="approve:{environment}",
     answer=answer,
     group="Requests",
 )

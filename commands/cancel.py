@@ -12,10 +12,7 @@ class Cancel(Args):
 
 
 async def scope(args: Cancel, _actor: Actor, _platform: Platform, knowledge: Knowledge) -> Scope:
-    request = await lookup.existing_request(knowledge, args.request)
-    return Scope(
-        permission="whoami", team=request.team, service=request.service, environment=request.environment
-    )
+    return await lookup.request_scope(knowledge, args.request)
 
 
 async def answer(ctx: Context, args: Cancel) -> Reply:

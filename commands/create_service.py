@@ -382,6 +382,7 @@ command = Command(
     example="/platform create-service orders --team orders --template python-service --db postgresql",
     args=CreateService,
     scope=scope,
+    permission="create-service",
     plan=plan,
     steps={
         "repository": StepKind(do_repository, undo_repository),

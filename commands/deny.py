@@ -13,10 +13,7 @@ class Deny(Args):
 
 
 async def scope(args: Deny, _actor: Actor, _platform: Platform, knowledge: Knowledge) -> Scope:
-    request = await lookup.existing_request(knowledge, args.request)
-    return Scope(
-        permission="whoami", team=request.team, service=request.service, environment=request.environment
-    )
+    return await lookup.request_scope(knowledge, args.request)
 
 
 async def answer(ctx: Context, args: Deny) -> Reply:
@@ -29,6 +26,7 @@ command = Command(
     example="/platform deny r-7k2m9x wait for the migration",
     args=Deny,
     scope=scope,
+    permission="approve:{environment}",
     answer=answer,
     group="Requests",
 )

@@ -257,6 +257,7 @@ command = Command(
     example="/platform promote orders --to production",
     args=Promote,
     scope=scope,
+    permission="promote:{environment}",
     plan=plan,
     steps={
         "claim": steps.CLAIM,

@@ -156,6 +156,7 @@ command = Command(
     example="/platform rollback orders --to 3f2a1bc",
     args=Rollback,
     scope=scope,
+    permission="rollback:{environment}",
     plan=plan,
     steps={"release": steps.RELEASE, "deploy": steps.DEPLOY},
     confirm=True,

@@ -17,7 +17,7 @@ class Services(Args):
 
 
 async def scope(_args: Services, _actor: Actor, _platform: Platform, _knowledge: Knowledge) -> Scope:
-    return Scope(permission="services")
+    return Scope(permission="look")
 
 
 async def answer(ctx: Context, args: Services) -> Reply:

@@ -13,7 +13,7 @@ class Templates(Args):
 
 
 async def scope(_args: Templates, _actor: Actor, _platform: Platform, _knowledge: Knowledge) -> Scope:
-    return Scope(permission="templates")
+    return Scope(permission="look")
 
 
 async def answer(ctx: Context, _args: Templates) -> Reply:

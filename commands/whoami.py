@@ -12,14 +12,16 @@ class WhoAmI(Args):
 
 
 async def scope(_args: WhoAmI, _actor: Actor, _platform: Platform, _knowledge: Knowledge) -> Scope:
-    return Scope(permission="whoami")
+    return Scope(permission="look")
 
 
 async def answer(ctx: Context, _args: WhoAmI) -> Reply:
     actor, platform = ctx.actor, ctx.platform
     rows = [f"You are {views.mention(actor.user_id)}, {actor.kind.value} of {platform.name}."]
-    for role in sorted(actor.platform_roles):
-        rows.append(f"*{platform.roles[role].title if role in platform.roles else role}* everywhere")
+    rows += [
+        f"*{platform.roles[name].title if name in platform.roles else name}* everywhere"
+        for name in sorted(actor.platform_roles)
+    ]
     for team in sorted(actor.teams):
         role = platform.roles.get(actor.roles.get(team, ""))
         rows.append(
