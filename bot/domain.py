@@ -415,6 +415,10 @@ class CardKind(StrEnum):
     """The card of a request: in its channel, and a copy by DM to those who may approve."""
     DEPLOY = "deploy"
     """The notification in #deploys."""
+    DEPLOY_FAILURE = "deploy_failure"
+    """The reply in its thread, only when the deployment failed."""
+    NOTICE = "notice"
+    """What the requester is told by DM about an end others brought about."""
 
 
 @dataclass(frozen=True)

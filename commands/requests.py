@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bot import views
+from bot import request_views, views
 from bot.command import Args, Command, Context, Knowledge, Reply, Scope, argument
-from bot.domain import Actor, Platform, Request, RequestState
+from bot.domain import Actor, Platform, RequestState
 
 PAGE = 15
 
@@ -33,19 +33,11 @@ async def answer(ctx: Context, args: Requests) -> Reply:
         whose = "of yours " if args.mine else ""
         text = f"No request {whose}is {'waiting for approval' if args.pending else 'open'}."
         return Reply(text, [views.section(text)])
-    blocks = [*views.lines(row(one) for one in page)]
+    blocks = [*views.lines(request_views.row(one) for one in page)]
     if more:
         flags = "".join(f" --{name}" for name in ("mine", "pending", "all") if getattr(args, name))
         blocks.append(views.context(f"Older: `/platform requests{flags} --before {page[-1].id}`"))
     return Reply(f"{len(page)} requests", blocks)
-
-
-def row(request: Request) -> str:
-    title = request.plan.title if request.plan else f"{request.command} {request.service}"
-    return (
-        f"{views.code(request.id)} *{views.escape(title)}* · {request.state.value} · "
-        f"{views.mention(request.requester)} · {views.moment(request.created_at)}"
-    )
 
 
 command = Command(
