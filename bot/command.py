@@ -180,6 +180,10 @@ class Context(Protocol):
         """Whether the acting person holds the permission (for buttons; the click is checked again)."""
         ...
 
+    def may_decide(self, request: Request) -> bool:
+        """Whether a decision of the acting person is still wanted and allowed (for lists; the click is checked again)."""
+        ...
+
     async def find_person(self, user_id: str) -> Actor | None:
         """None where Slack knows no such person."""
         ...

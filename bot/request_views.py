@@ -78,7 +78,7 @@ class Rendered:
 def render(request: Request, kind: CardKind, *, confirm_label: str) -> Rendered | None:
     """What a card of this kind says now; None while it has nothing to say (it is not posted, or stays as it was)."""
     if kind is CardKind.REQUEST:
-        return _request_card(request, confirm_label)
+        return request_card(request, confirm_label)
     if kind is CardKind.DEPLOY:
         return _deploy_card(request)
     if kind is CardKind.DEPLOY_FAILURE:
@@ -103,7 +103,7 @@ def row(request: Request) -> str:
 # ---------------------------------------------------------------- the request's card
 
 
-def _request_card(request: Request, confirm_label: str) -> Rendered | None:
+def request_card(request: Request, confirm_label: str) -> Rendered | None:
     if request.plan is None:
         return None
     blocks: list[views.Block] = [
