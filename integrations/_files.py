@@ -1,0 +1,73 @@
+"""Small files that must survive a kill or a power cut, and locks that end with the process that holds them.
+
+Blocking on purpose: each call takes about a millisecond, and a caller that does not await between reading its state and
+writing it cannot be torn apart by another coroutine. Knows nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from bot.errors import StartError
+
+
+def write_atomically(path: Path, content: str, *, mode: int = 0o600) -> None:
+    """After this the file holds either what it held before or all of `content`, even after a power cut."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            # The umask may have taken bits away; a secret's mode must not depend on it either way.
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def point_link(link: Path, target: str) -> None:
+    """Make the symbolic link point to `target` in one step: no reader finds it missing."""
+    fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
+@contextlib.contextmanager
+def hold_folder(folder: Path, *, purpose: str) -> Iterator[None]:
+    """Keep the folder for this process. The kernel lets go when the process ends, however it ends.
+
+    Raises StartError when another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise StartError(
+                f"Another process (pid {owner}) already runs {purpose} in {folder}.",
+                fix="Stop it first, or give this one another state folder.",
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

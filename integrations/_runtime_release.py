@@ -1,0 +1,189 @@
+"""Revisions on disk: what a branch points to, and a commit checked out into `releases/<sha>`.
+
+Objects come over git's own protocol into a bare copy of the application's repository, so a path and a URL work alike.
+Knows git and folders; starts no service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import shutil
+import sys
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from integrations._files import sync_folder
+from integrations._git import Git
+
+BACKEND: Final = "local runtime"
+RUN_FILE: Final = ".platform/service.json"
+_PROGRAMS: Final = ("node", "go")
+
+
+class RunFile(BaseModel):
+    """`.platform/service.json`: how a service says it wants to be run. Other keys are for other readers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run: tuple[str, ...] = Field(min_length=1)
+    health_path: str | None = Field(default=None, pattern=r"^/\S*$")
+
+
+@dataclass(frozen=True)
+class Release:
+    revision: str
+    folder: Path
+    argv: tuple[str, ...]
+    health_path: str | None
+    programs: tuple[str, ...]
+    """Placeholders that `argv` used."""
+
+
+def parse_run_file(text: str, *, revision: str) -> RunFile:
+    """Raises PermanentBackendError(INVALID) that names the file and the key."""
+    try:
+        return RunFile.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(each) for each in first["loc"]) or "the file"
+        raise _invalid(f"{RUN_FILE} of {revision[:7]}: {where}: {first['msg']}.") from error
+
+
+def parse_argv(run: tuple[str, ...], programs: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Put programs in the place of {python}, {node}, {go}. Raises PermanentBackendError(INVALID) for a missing one."""
+    argv = []
+    for word in run:
+        for name, path in programs.items():
+            if f"{{{name}}}" not in word:
+                continue
+            if path is None:
+                raise _invalid(f"This service runs with {name}, which is not installed on this machine.")
+            word = word.replace(f"{{{name}}}", path)  # noqa: PLW2901
+        argv.append(word)
+    return tuple(argv)
+
+
+def parse_head(output: str) -> str | None:
+    """The hash in the answer of `git ls-remote`; None for a branch without a commit."""
+    return output.split()[0] if output.strip() else None
+
+
+def _invalid(message: str) -> PermanentBackendError:
+    return PermanentBackendError(
+        message,
+        backend=BACKEND,
+        kind=BackendErrorKind.INVALID,
+        fix=f'A service that runs here has a {RUN_FILE} such as {{"run": ["{{python}}", "-m", "service"]}}.',
+    )
+
+
+@contextlib.asynccontextmanager
+async def _reading() -> AsyncIterator[None]:
+    """A repository that cannot be read now may be readable in a minute: git does not tell the two apart."""
+    try:
+        yield
+    except PermanentBackendError as error:
+        raise TemporaryBackendError(
+            f"The repository could not be read: {error.message}", backend=BACKEND
+        ) from error
+
+
+class Releases:
+    """The releases of one application. `folder` is the application's own."""
+
+    def __init__(self, folder: Path, *, git: Git, python: str) -> None:
+        self._source = folder / "source.git"
+        self._releases = folder / "releases"
+        self._git = git
+        self._programs = {
+            "python": python or sys.executable,
+            **{each: shutil.which(each) for each in _PROGRAMS},
+        }
+
+    async def head(self, repository_url: str, branch: str) -> str | None:
+        """Raises TemporaryBackendError while the repository cannot be read."""
+        async with _reading():
+            result = await self._git.run("ls-remote", "--", repository_url, f"refs/heads/{branch}")
+        return parse_head(result.line)
+
+    async def checkout(self, repository_url: str, revision: str) -> Release:
+        """Find or make `releases/<revision>`. Raises PermanentBackendError: NOT_FOUND, INVALID."""
+        folder = self._releases / revision
+        if not folder.is_dir():
+            await self._fetch(repository_url, revision)
+            await self._materialise(revision, folder)
+        run_file = await asyncio.to_thread(_read_run_file, folder)
+        if run_file is None:
+            raise _invalid(f"Revision {revision[:7]} has no {RUN_FILE}, so nothing says how to run it.")
+        parsed = parse_run_file(run_file, revision=revision)
+        return Release(
+            revision=revision,
+            folder=folder,
+            argv=parse_argv(parsed.run, self._programs),
+            health_path=parsed.health_path,
+            programs=tuple(
+                each for each in self._programs if any(f"{{{each}}}" in word for word in parsed.run)
+            ),
+        )
+
+    async def prune(self, keep: Collection[str]) -> None:
+        """Remove what no longer runs, and what a kill left half made."""
+        await asyncio.to_thread(_remove_others, self._releases, frozenset(keep))
+
+    async def _fetch(self, repository_url: str, revision: str) -> None:
+        if not (self._source / "HEAD").is_file():
+            self._source.mkdir(parents=True, exist_ok=True)
+            await self._git.run("init", "--quiet", "--bare", "--template=", str(self._source))
+        if await self._has(revision):
+            return
+        refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        fetch = ("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--", repository_url, *refs)
+        async with _reading():
+            await self._git.run(*fetch, repository=self._source)
+        if not await self._has(revision):
+            raise PermanentBackendError(
+                f"Revision {revision[:7]} is on no branch and no tag of the repository.",
+                backend=BACKEND,
+                kind=BackendErrorKind.NOT_FOUND,
+                fix="Push it first, or deploy a revision that is there.",
+            )
+
+    async def _has(self, revision: str) -> bool:
+        result = await self._git.run(
+            "cat-file", "-e", f"{revision}^{{commit}}", repository=self._source, accept=frozenset({0, 1, 128})
+        )
+        return result.code == 0
+
+    async def _materialise(self, revision: str, folder: Path) -> None:
+        # A name of its own: a git that outlived a killed bot may still be writing into the last attempt's.
+        attempt = self._releases / f".{secrets.token_hex(8)}"
+        tree = attempt / "tree"
+        await asyncio.to_thread(tree.mkdir, parents=True)
+        place = {"GIT_INDEX_FILE": str(attempt / "index"), "GIT_WORK_TREE": str(tree)}
+        await self._git.run("read-tree", revision, repository=self._source, environment=place)
+        await self._git.run("checkout-index", "--all", repository=self._source, environment=place)
+        tree.rename(folder)
+        sync_folder(self._releases)
+        await asyncio.to_thread(shutil.rmtree, attempt, ignore_errors=True)
+
+
+def _read_run_file(folder: Path) -> str | None:
+    path = folder / RUN_FILE
+    # A link could point at any file of this machine, whose content would then stand in an error message.
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _remove_others(releases: Path, keep: frozenset[str]) -> None:
+    if releases.is_dir():
+        for folder in releases.iterdir():
+            if folder.name not in keep:
+                shutil.rmtree(folder, ignore_errors=True)
