@@ -1,0 +1,30 @@
+/**
+ * The address `?as=PERSON#CHANNEL[/home|/messages|/THREAD]`: two windows may act as two persons, and a reload returns to the same place.
+ */
+export class Router {
+  onChange(listener) {
+    for (const event of ["popstate", "hashchange"]) addEventListener(event, () => listener(this.place()));
+  }
+
+  place() {
+    const [channel, detail = null] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const isTab = detail === "home" || detail === "messages";
+    return {
+      as: new URLSearchParams(location.search).get("as"),
+      channel: channel || null,
+      tab: isTab ? detail : null,
+      thread: isTab ? null : detail,
+    };
+  }
+
+  /** Writes the address of a place; another person or channel is a step that the back button undoes, a thread is not. */
+  remember({ as, channel, tab, thread }) {
+    const before = this.place();
+    const detail = thread ?? tab;
+    const address = `?as=${encodeURIComponent(as)}#${channel}${detail ? `/${detail}` : ""}`;
+    if (location.search + location.hash === address) return;
+    const isStep = before.as && before.channel && (before.as !== as || before.channel !== channel);
+    if (isStep) history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
+  }
+}
