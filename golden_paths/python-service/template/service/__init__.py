@@ -1,0 +1,1 @@
+"""The service: an HTTP server on the standard library. Start it with `python -m service`."""
