@@ -1,0 +1,296 @@
+"""The database as a place: its address, its engines, its lock and its schema. It knows no table and no transaction.
+
+SQLite is the default: one file, one process (held by a lock beside the file), write-ahead log. PostgreSQL is for several
+replicas. Both are opened here, so that everything above may ignore which of them it is on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bot.errors import StartError, TemporaryBackendError, foreign_text
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
+LOCK_WAIT_SECONDS = 10.0
+"""How long migrating waits for another process that may be migrating the same file."""
+VERSION_TABLE = "schema_revision"
+_MIGRATION_LOCK = 0x706C6174  # "plat": any number, as long as every replica asks for the same one.
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+# ---------------------------------------------------------------- addresses
+
+
+def async_url(url: str) -> URL:
+    """The address with the driver the bot uses. Raises StartError for what is neither SQLite nor PostgreSQL."""
+    return _url(url, sqlite="sqlite+aiosqlite", postgresql="postgresql+asyncpg")
+
+
+def sync_url(url: str) -> URL:
+    """The same database through a blocking driver, for migrations and for the durable engine's own connections."""
+    return _url(url, sqlite="sqlite", postgresql="postgresql+psycopg")
+
+
+def _url(url: str, *, sqlite: str, postgresql: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StartError(
+            "DATABASE_URL is not an address of a database.",
+            fix="Use sqlite:///var/platform-bot.db or postgresql://user:password@host/name.",
+        ) from error
+    match parsed.get_backend_name():
+        case "sqlite" if parsed.database not in {None, "", ":memory:"}:
+            return parsed.set(drivername=sqlite)
+        case "postgresql" | "postgres":
+            return parsed.set(drivername=postgresql)
+        case _:
+            raise StartError(
+                f"The database {foreign_text(parsed.render_as_string())} cannot be used.",
+                fix="Use a SQLite file (sqlite:///var/platform-bot.db) or PostgreSQL (postgresql://…).",
+            )
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def sqlite_file(url: URL) -> Path:
+    return Path(str(url.database))
+
+
+# ---------------------------------------------------------------- engines
+
+
+@dataclass(frozen=True)
+class Engines:
+    """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write."""
+
+    writer: AsyncEngine
+    reader: AsyncEngine
+
+
+@asynccontextmanager
+async def open_engines(url: URL) -> AsyncIterator[Engines]:
+    engines = _sqlite_engines(url) if is_sqlite(url) else _postgresql_engines(url)
+    try:
+        yield engines
+    finally:
+        await engines.reader.dispose()
+        await engines.writer.dispose()
+
+
+def _sqlite_engines(url: URL) -> Engines:
+    writer, reader = create_async_engine(url), create_async_engine(url)
+    event.listen(writer.sync_engine, "connect", _configure_sqlite)
+    event.listen(reader.sync_engine, "connect", _configure_sqlite_reader)
+    # A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once, whatever the
+    # timeout. So writers ask for the lock when they begin, and readers, which never need it, begin without.
+    event.listen(writer.sync_engine, "begin", _begin_immediate)
+    event.listen(reader.sync_engine, "begin", _begin_deferred)
+    return Engines(writer, reader)
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = (
+        None  # The driver would begin transactions by itself, and begin them deferred.
+    )
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        # "Acknowledged means recorded" includes a power cut. In WAL mode NORMAL may lose the last commits then, FULL
+        # does not: one fsync for each commit, which the group writer shares among everyone who waits.
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _configure_sqlite_reader(connection: Any, record: Any) -> None:
+    _configure_sqlite(connection, record)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _postgresql_engines(url: URL) -> Engines:
+    engine = create_async_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    # A request, its approvals and its steps are three queries; they must tell of the same moment.
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return Engines(engine, reader)
+
+
+def unavailable(error: Exception) -> TemporaryBackendError | None:
+    """The database's failure as a person may read it; None where the error is not the database's."""
+    if not isinstance(error, DBAPIError | OSError | TimeoutError) and not isinstance(error, SQLAlchemyError):
+        return None
+    if isinstance(error, SQLAlchemyError) and not _is_outage(error):
+        return None
+    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    lowered = text.lower()
+    if "disk is full" in lowered or "no space left" in lowered or "disk full" in lowered:
+        message, fix = (
+            "The bot's database is full; nothing was recorded.",
+            "Ask the platform team to make room.",
+        )
+    elif "is locked" in lowered:
+        message, fix = "The bot's database is busy; nothing was recorded.", "Try again in a moment."
+    else:
+        message, fix = "The bot's database cannot be reached.", "Try again in a moment."
+    translated = TemporaryBackendError(message, backend="database", fix=fix)
+    translated.__cause__ = error
+    return translated
+
+
+def _is_outage(error: SQLAlchemyError) -> bool:
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+# ---------------------------------------------------------------- one process per file
+
+
+@contextmanager
+def file_lock(file: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock beside a SQLite file; it goes with the process, however that ends. Raises StartError when taken."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("a") as handle:
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(handle.fileno()):
+            if time.monotonic() >= deadline:
+                raise StartError(
+                    f"Another platform-bot uses {file}.",
+                    fix="Stop it first, or give this one a database of its own (DATABASE_URL).",
+                )
+            time.sleep(0.02)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------- schema
+
+
+def migration_config() -> Config:
+    """Alembic, configured in code: the migrations ship inside the package and need no file beside it."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def known_revisions() -> list[str]:
+    """Oldest first."""
+    script = ScriptDirectory.from_config(migration_config())
+    return [revision.revision for revision in script.walk_revisions()][::-1]
+
+
+def migrate(url: str, *, revision: str = "head") -> None:
+    """Bring the schema up to date; blocking. Safe to repeat, and when several processes start at once.
+
+    Raises StartError when the file is in use by a running bot, or the schema is newer than this version knows.
+    """
+    target = sync_url(url)
+    if is_sqlite(target):
+        _migrate_sqlite(target, revision)
+    else:
+        _migrate_postgresql(target, revision)
+
+
+def _migrate_sqlite(url: URL, revision: str) -> None:
+    file = sqlite_file(url)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    try:
+        if revision == "head" and file.exists() and _is_current(engine):
+            return
+        with file_lock(file, wait_seconds=LOCK_WAIT_SECONDS), engine.begin() as connection:
+            _upgrade(connection, revision)
+    except DBAPIError as error:
+        raise StartError(f"The database {file} cannot be opened: {foreign_text(str(error.orig))}.") from error
+    finally:
+        engine.dispose()
+
+
+def _is_current(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return _revision(connection) == known_revisions()[-1]
+
+
+def _migrate_postgresql(url: URL, revision: str) -> None:
+    engine = sa.create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            _upgrade(connection, revision)
+    except DBAPIError as error:
+        raise StartError(f"PostgreSQL cannot be used: {foreign_text(str(error.orig))}.") from error
+    finally:
+        engine.dispose()
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    _refuse_newer(_revision(connection))
+    config = migration_config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and revision not in known_revisions():
+        raise StartError(
+            f"The database was written by a newer platform-bot (schema {revision}).",
+            fix="Install that version, or restore the backup made before the upgrade.",
+        )
+
+
+def check_schema(connection: Connection) -> None:
+    """Raises StartError unless the schema is the one this version knows."""
+    revision = _revision(connection)
+    _refuse_newer(revision)
+    if revision != known_revisions()[-1]:
+        raise StartError(
+            "The database is not migrated." if revision is None else "The database is of an older version.",
+            fix="Run `python -m bot migrate` first.",
+        )

@@ -1,0 +1,191 @@
+"""What may be asked of the database: every list is a keyset page with a limit, no totals, no offsets. Reads only.
+
+A list of requests brings approvals and steps along, each in one query for the whole page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from bot.audit import Head, timestamp
+from bot.domain import OPEN_STATES, AuditEvent, Card, DeploymentRecord, Request, RequestState, Service
+from bot.rows import searchable, to_card, to_deployment, to_entity, to_event, to_service
+from bot.tables import (
+    AuditEventRow,
+    AuditHeadRow,
+    CardRow,
+    DeploymentRow,
+    EntityRow,
+    RequestRow,
+    ServiceRow,
+)
+from bot.transaction import HEAD_ID, load_requests
+from integrations.ports import Entity
+
+# ---------------------------------------------------------------- services and deployments
+
+
+async def find_service(session: AsyncSession, name: str) -> Service | None:
+    row = await session.get(ServiceRow, name)
+    return None if row is None else to_service(row)
+
+
+async def list_services(
+    session: AsyncSession, *, text: str, teams: Sequence[str], after: str, limit: int
+) -> list[Service]:
+    statement = select(ServiceRow).where(col(ServiceRow.name) > after).order_by(col(ServiceRow.name))
+    if text:
+        statement = statement.where(_contains(col(ServiceRow.search_text), text))
+    if teams:
+        statement = statement.where(col(ServiceRow.team).in_(teams))
+    return [to_service(row) for row in await session.scalars(statement.limit(limit))]
+
+
+def _contains(column: Any, text: str) -> ColumnElement[bool]:
+    """What people type is looked for as it is: `%` and `_` mean themselves."""
+    found: ColumnElement[bool] = column.contains(searchable(text), autoescape=True)
+    return found
+
+
+async def list_deployments(
+    session: AsyncSession, service: str, environment: str, *, limit: int
+) -> list[DeploymentRecord]:
+    statement = (
+        select(DeploymentRow)
+        .where(col(DeploymentRow.service) == service, col(DeploymentRow.environment) == environment)
+        .order_by(col(DeploymentRow.deployed_at).desc(), col(DeploymentRow.id).desc())
+        .limit(limit)
+    )
+    return [to_deployment(row) for row in await session.scalars(statement)]
+
+
+# ---------------------------------------------------------------- requests
+
+
+async def find_request(session: AsyncSession, request_id: str) -> Request | None:
+    row = await session.get(RequestRow, request_id)
+    return None if row is None else (await load_requests(session, [row]))[0]
+
+
+async def find_active(session: AsyncSession, active_key: str) -> Request | None:
+    row = await session.scalar(select(RequestRow).where(col(RequestRow.active_key) == active_key))
+    return None if row is None else (await load_requests(session, [row]))[0]
+
+
+async def list_requests(
+    session: AsyncSession,
+    *,
+    requester: str,
+    service: str,
+    teams: Sequence[str],
+    only_open: bool,
+    before: str,
+    limit: int,
+) -> list[Request]:
+    """Newest first. A `before` that names no request is the first page: the list may have been asked for long ago."""
+    statement = select(RequestRow).order_by(col(RequestRow.created_at).desc(), col(RequestRow.id).desc())
+    if requester:
+        statement = statement.where(col(RequestRow.requester) == requester)
+    if service:
+        statement = statement.where(col(RequestRow.service) == service)
+    if teams:
+        statement = statement.where(col(RequestRow.team).in_(teams))
+    if only_open:
+        statement = statement.where(col(RequestRow.state).in_(sorted(OPEN_STATES)))
+    last = await session.get(RequestRow, before) if before else None
+    if last is not None:
+        statement = statement.where(
+            or_(
+                col(RequestRow.created_at) < last.created_at,
+                and_(col(RequestRow.created_at) == last.created_at, col(RequestRow.id) < last.id),
+            )
+        )
+    return await load_requests(session, (await session.scalars(statement.limit(limit))).all())
+
+
+async def list_open(
+    session: AsyncSession,
+    *,
+    states: Collection[RequestState],
+    older_than: datetime | None,
+    limit: int,
+) -> list[Request]:
+    """Longest unchanged first."""
+    statement = (
+        select(RequestRow)
+        .where(col(RequestRow.state).in_(sorted(states)))
+        .order_by(col(RequestRow.updated_at), col(RequestRow.id))
+        .limit(limit)
+    )
+    if older_than is not None:
+        statement = statement.where(col(RequestRow.updated_at) <= older_than)
+    return await load_requests(session, (await session.scalars(statement)).all())
+
+
+async def list_cards(session: AsyncSession, request_id: str) -> list[Card]:
+    statement = select(CardRow).where(col(CardRow.request_id) == request_id).order_by(col(CardRow.id))
+    return [to_card(row) for row in await session.scalars(statement)]
+
+
+# ---------------------------------------------------------------- audit
+
+
+async def audit_head(session: AsyncSession) -> Head:
+    row = await session.get_one(AuditHeadRow, HEAD_ID)
+    return Head(row.sequence, row.hash)
+
+
+async def list_audit(
+    session: AsyncSession,
+    *,
+    service: str,
+    actor: str,
+    request_id: str,
+    since: datetime | None,
+    before: int,
+    limit: int,
+) -> list[AuditEvent]:
+    statement = select(AuditEventRow).order_by(col(AuditEventRow.sequence).desc())
+    if service:
+        statement = statement.where(col(AuditEventRow.service) == service)
+    if actor:
+        statement = statement.where(col(AuditEventRow.actor) == actor)
+    if request_id:
+        statement = statement.where(col(AuditEventRow.request_id) == request_id)
+    if since is not None:
+        statement = statement.where(col(AuditEventRow.at) >= timestamp(since))
+    if before:
+        statement = statement.where(col(AuditEventRow.sequence) < before)
+    return [to_event(row) for row in await session.scalars(statement.limit(limit))]
+
+
+async def audit_page(session: AsyncSession, *, after: int, upto: int, limit: int) -> list[AuditEvent]:
+    """Oldest first, for walking the chain; `upto` holds the walk to what was there when it began."""
+    statement = (
+        select(AuditEventRow)
+        .where(col(AuditEventRow.sequence) > after, col(AuditEventRow.sequence) <= upto)
+        .order_by(col(AuditEventRow.sequence))
+        .limit(limit)
+    )
+    return [to_event(row) for row in await session.scalars(statement)]
+
+
+# ---------------------------------------------------------------- catalog
+
+
+async def find_entity(session: AsyncSession, name: str) -> Entity | None:
+    row = await session.get(EntityRow, name)
+    return None if row is None else to_entity(row)
+
+
+async def search_entities(session: AsyncSession, text: str, *, limit: int) -> list[Entity]:
+    statement = select(EntityRow).order_by(col(EntityRow.name)).limit(limit)
+    if text:
+        statement = statement.where(_contains(col(EntityRow.search_text), text))
+    return [to_entity(row) for row in await session.scalars(statement)]

@@ -1,0 +1,208 @@
+"""Rows to domain values and back: the one place that knows both. Pure; it must not read or write anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from bot.domain import (
+    JSON,
+    Approval,
+    AuditEvent,
+    Card,
+    CardKind,
+    Decision,
+    DeploymentRecord,
+    Gate,
+    Link,
+    Plan,
+    Request,
+    RequestState,
+    Service,
+    StepRecord,
+    StepState,
+)
+from bot.tables import (
+    ApprovalRow,
+    AuditEventRow,
+    CardRow,
+    DeploymentRow,
+    EntityRow,
+    RequestRow,
+    ServiceRow,
+    StepRow,
+)
+from integrations.ports import Entity
+
+
+def searchable(*texts: str) -> str:
+    """What a case-insensitive search looks in: folded here, because the engines fold differently."""
+    return "\n".join(texts).casefold()
+
+
+def to_request(row: RequestRow, approvals: Iterable[ApprovalRow], steps: Iterable[StepRow]) -> Request:
+    return Request(
+        id=row.id,
+        command=row.command,
+        requester=row.requester,
+        requester_name=row.requester_name,
+        team_id=row.team_id,
+        channel_id=row.channel_id,
+        team=row.team,
+        service=row.service,
+        environment=row.environment,
+        arguments=row.arguments,
+        state=RequestState(row.state),
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        due_at=row.due_at,
+        plan=None if row.plan is None else Plan.model_validate(row.plan),
+        gates=to_gates(row),
+        plan_hash=row.plan_hash,
+        plan_changes=tuple(row.plan_changes),
+        approvals=tuple(to_approval(one) for one in approvals),
+        steps=tuple(to_step(one) for one in steps),
+        outcome=row.outcome,
+        run=row.run,
+    )
+
+
+def to_gates(row: RequestRow) -> tuple[Gate, ...]:
+    return tuple(Gate.model_validate(gate) for gate in row.gates)
+
+
+def from_gates(gates: Sequence[Gate]) -> list[JSON]:
+    return [gate.model_dump(mode="json") for gate in gates]
+
+
+def to_approval(row: ApprovalRow) -> Approval:
+    return Approval(
+        request_id=row.request_id,
+        user_id=row.user_id,
+        decision=Decision(row.decision),
+        rule=row.rule,
+        plan_hash=row.plan_hash,
+        reason=row.reason,
+        decided_at=row.decided_at,
+    )
+
+
+def to_step(row: StepRow) -> StepRecord:
+    return StepRecord(
+        request_id=row.request_id,
+        position=row.position,
+        key=row.key,
+        title=row.title,
+        state=StepState(row.state),
+        detail=row.detail,
+        error=row.error,
+        external_id=row.external_id,
+        output=row.output,
+        links=tuple(Link(**link) for link in row.links),
+        unsure=row.unsure,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        due_at=row.due_at,
+    )
+
+
+def from_links(links: Iterable[Link]) -> list[JSON]:
+    return [asdict(link) for link in links]
+
+
+def to_service(row: ServiceRow) -> Service:
+    return Service(
+        name=row.name,
+        team=row.team,
+        golden_path=row.golden_path,
+        description=row.description,
+        database=row.database,
+        repository_url=row.repository_url,
+        web_url=row.web_url,
+        created_by=row.created_by,
+        created_at=row.created_at,
+        request_id=row.request_id,
+    )
+
+
+def from_service(service: Service) -> ServiceRow:
+    return ServiceRow(**asdict(service), search_text=searchable(service.name, service.description))
+
+
+def to_deployment(row: DeploymentRow) -> DeploymentRecord:
+    return DeploymentRecord(
+        service=row.service,
+        environment=row.environment,
+        revision=row.revision,
+        ref_revision=row.ref_revision,
+        healthy=row.healthy,
+        deployed_by=row.deployed_by,
+        deployed_at=row.deployed_at,
+        request_id=row.request_id,
+    )
+
+
+def from_deployment(record: DeploymentRecord) -> DeploymentRow:
+    return DeploymentRow(**asdict(record))
+
+
+def to_card(row: CardRow) -> Card:
+    return Card(
+        id=row.id,
+        request_id=row.request_id,
+        kind=CardKind(row.kind),
+        channel_id=row.channel_id,
+        ts=row.ts,
+        revision=row.revision,
+        sent_revision=row.sent_revision,
+        post_started_at=row.post_started_at,
+        attempts=row.attempts,
+        gone=row.gone,
+    )
+
+
+def to_event(row: AuditEventRow) -> AuditEvent:
+    return AuditEvent(
+        sequence=row.sequence,
+        at=row.at,
+        actor=row.actor,
+        event=row.event,
+        request_id=row.request_id,
+        service=row.service,
+        environment=row.environment,
+        data=row.data,
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )
+
+
+def from_event(event: AuditEvent, *, key: str | None) -> AuditEventRow:
+    return AuditEventRow(**asdict(event), key=key)
+
+
+def to_entity(row: EntityRow) -> Entity:
+    return Entity(
+        name=row.name,
+        title=row.title,
+        description=row.description,
+        owner=row.owner,
+        golden_path=row.golden_path,
+        lifecycle=row.lifecycle,
+        links=row.links,
+        request_id=row.request_id,
+    )
+
+
+def from_entity(entity: Entity) -> EntityRow:
+    return EntityRow(
+        name=entity.name,
+        title=entity.title,
+        description=entity.description,
+        owner=entity.owner,
+        golden_path=entity.golden_path,
+        lifecycle=entity.lifecycle,
+        links=dict(entity.links),
+        request_id=entity.request_id,
+        search_text=searchable(entity.name, entity.title, entity.description, entity.owner),
+    )

@@ -1,0 +1,401 @@
+"""The door to the database: one method per transaction, domain values in and out. No rule, no Slack, no backend.
+
+Writes go through the group writer: state change, audit event and dirty cards are one commit, shared with whoever writes at
+the same moment. Reads see one consistent moment and never wait for writers. What a run writes is `store.ledger`'s, in the
+engine's own transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import Literal, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlmodel import col
+
+from bot import audit, lifecycle, outbox, queries
+from bot.database import (
+    Engines,
+    async_url,
+    check_schema,
+    file_lock,
+    is_sqlite,
+    migrate,
+    open_engines,
+    sqlite_file,
+)
+from bot.domain import (
+    OPEN_STATES,
+    AuditEvent,
+    Card,
+    CardKind,
+    DeploymentRecord,
+    Request,
+    RequestState,
+    Service,
+)
+from bot.ledger import Ledger
+from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
+from bot.records import add_deployment
+from bot.rows import from_entity
+from bot.tables import EntityRow, InboxRow
+from bot.transaction import Enqueue, Signals, Transaction, no_request
+from bot.writer import GroupWriter, translate
+from integrations.ports import Entity
+
+__all__ = [
+    "Ballot",
+    "CardTarget",
+    "Enqueue",
+    "NewRequest",
+    "Opened",
+    "Proposal",
+    "Store",
+    "Transaction",
+    "migrate",
+]
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+
+class Store:
+    """The bot's memory. `dirty` and `queued` are set after a commit that left cards to send or runs to start."""
+
+    def __init__(
+        self, engines: Engines, writer: GroupWriter, *, clock: Clock, enqueue: Enqueue | None
+    ) -> None:
+        self._engines = engines
+        self._writer = writer
+        self._clock = clock
+        self._enqueue = enqueue
+        self._signals = Signals()
+        self._sessions = async_sessionmaker(engines.reader, expire_on_commit=False)
+        self.ledger = Ledger(self._signals)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, clock: Clock, enqueue: Enqueue | None = None) -> AsyncIterator[Store]:
+        """Open a migrated database. Raises StartError when it is not, or when another bot uses the same file."""
+        address = async_url(url)
+        async with AsyncExitStack() as stack:
+            if is_sqlite(address):
+                stack.enter_context(file_lock(sqlite_file(address)))
+            engines = await stack.enter_async_context(open_engines(address))
+            async with _translated(), engines.reader.connect() as connection:
+                await connection.run_sync(check_schema)
+            sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
+            writer = await stack.enter_async_context(GroupWriter(sessions))
+            store = cls(engines, writer, clock=clock, enqueue=enqueue)
+            if is_sqlite(address):
+                await store.write(outbox.release_claims)
+            yield store
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """What the durable engine writes with, so that its checkpoints and our rows are one commit."""
+        return self._engines.writer
+
+    @property
+    def dirty(self) -> asyncio.Event:
+        return self._signals.dirty
+
+    @property
+    def queued(self) -> asyncio.Event:
+        return self._signals.queued
+
+    def enqueue_with(self, enqueue: Enqueue) -> None:
+        """Name the engine that runs requests; it is opened after the store, on the store's own engine."""
+        self._enqueue = enqueue
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in the next shared transaction and return once it is committed."""
+
+        async def in_session(session: AsyncSession) -> T:
+            # The clock is read when the work's turn has come, so that times grow with the sequence of events.
+            now = self._clock()
+            return await work(
+                await Transaction.join(session, now, signals=self._signals, enqueue=self._enqueue)
+            )
+
+        return await self._writer.submit(in_session)
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[AsyncSession]:
+        async with _translated(), self._sessions() as session, session.begin():
+            yield session
+
+    async def ping(self) -> None:
+        """Raises TemporaryBackendError when the database does not answer."""
+        async with self._read() as session:
+            await session.execute(sa.select(1))
+
+    # ------------------------------------------------------------ requests: writing
+
+    async def open_request(self, new: NewRequest) -> Opened:
+        return await self.write(lambda tx: lifecycle.open_request(tx, new))
+
+    async def propose(self, request_id: str, proposal: Proposal, *, version: int) -> Request:
+        return await self.write(lambda tx: lifecycle.propose(tx, request_id, proposal, version=version))
+
+    async def refuse(self, request_id: str, *, version: int, reason: str, rule: str) -> Request:
+        return await self.write(
+            lambda tx: lifecycle.refuse(tx, request_id, version=version, reason=reason, rule=rule)
+        )
+
+    async def confirm(
+        self,
+        request_id: str,
+        *,
+        actor: str,
+        version: int,
+        state: RequestState,
+        due_at: datetime | None,
+        cards: Sequence[CardTarget] = (),
+    ) -> Request:
+        return await self.write(
+            lambda tx: lifecycle.confirm(
+                tx, request_id, actor=actor, version=version, state=state, due_at=due_at, cards=cards
+            )
+        )
+
+    async def decide(self, request_id: str, ballot: Ballot) -> Request:
+        return await self.write(lambda tx: lifecycle.decide(tx, request_id, ballot))
+
+    async def cancel(self, request_id: str, *, actor: str, version: int, reason: str = "") -> Request:
+        return await self.write(
+            lambda tx: lifecycle.cancel(tx, request_id, actor=actor, version=version, reason=reason)
+        )
+
+    async def stop_choice(
+        self, request_id: str, *, actor: str, choice: Literal["retry", "undo"], version: int
+    ) -> Request:
+        return await self.write(
+            lambda tx: lifecycle.stop_choice(tx, request_id, actor=actor, choice=choice, version=version)
+        )
+
+    async def expire_due(self, *, limit: int = 100) -> list[Request]:
+        """Close what nobody decided in time; returns what this call closed."""
+        return await self.write(lambda tx: lifecycle.expire_due(tx, limit=limit))
+
+    async def seen(self, dedupe_key: str, *, request_id: str = "") -> bool:
+        """Record a delivery; True when it was recorded before."""
+
+        async def note(tx: Transaction) -> bool:
+            if await tx.session.get(InboxRow, dedupe_key) is not None:
+                return True
+            tx.session.add(InboxRow(dedupe_key=dedupe_key, seen_at=tx.now, request_id=request_id))
+            return False
+
+        return await self.write(note)
+
+    async def delete_inbox(self, before: datetime) -> None:
+        """Forget deliveries that can no longer be repeated."""
+
+        async def forget(tx: Transaction) -> None:
+            await tx.session.execute(delete(InboxRow).where(col(InboxRow.seen_at) < before))
+
+        await self.write(forget)
+
+    async def record_observed_deployment(self, record: DeploymentRecord) -> bool:
+        """A deployment that was seen, not made; False when it is known already."""
+        return await self.write(lambda tx: add_deployment(tx, record, event="deployment.observed"))
+
+    # ------------------------------------------------------------ requests: reading
+
+    async def get_request(self, request_id: str) -> Request:
+        """Raises NotFoundError with a sentence."""
+        request = await self.find_request(request_id)
+        if request is None:
+            raise no_request(request_id)
+        return request
+
+    async def find_request(self, request_id: str) -> Request | None:
+        async with self._read() as session:
+            return await queries.find_request(session, request_id)
+
+    async def find_active(self, active_key: str) -> Request | None:
+        """The open request about the same thing."""
+        async with self._read() as session:
+            return await queries.find_active(session, active_key)
+
+    async def list_requests(
+        self,
+        *,
+        requester: str = "",
+        service: str = "",
+        teams: Sequence[str] = (),
+        only_open: bool = False,
+        before: str = "",
+        limit: int = 20,
+    ) -> Sequence[Request]:
+        async with self._read() as session:
+            return await queries.list_requests(
+                session,
+                requester=requester,
+                service=service,
+                teams=teams,
+                only_open=only_open,
+                before=before,
+                limit=limit,
+            )
+
+    async def list_open(
+        self, *, states: Collection[RequestState] = OPEN_STATES, limit: int = 100
+    ) -> list[Request]:
+        """Longest unchanged first."""
+        async with self._read() as session:
+            return await queries.list_open(session, states=states, older_than=None, limit=limit)
+
+    async def unplanned(self, *, older_than: datetime, limit: int = 100) -> list[Request]:
+        """Requests whose planning was cut off: they were acknowledged and are planned again."""
+        planning = {RequestState.PLANNING}
+        async with self._read() as session:
+            return await queries.list_open(session, states=planning, older_than=older_than, limit=limit)
+
+    # ------------------------------------------------------------ cards
+
+    async def add_card(self, request_id: str, kind: CardKind, channel_id: str) -> Card:
+        """The card of this kind there; made when there is none."""
+
+        async def add(tx: Transaction) -> Card:
+            await tx.request_row(request_id)
+            return (await outbox.add_cards(tx, request_id, [(kind, channel_id)]))[0]
+
+        return await self.write(add)
+
+    async def claim_dirty_cards(
+        self, *, limit: int = 20, claim_seconds: float = outbox.CLAIM_SECONDS
+    ) -> list[Card]:
+        """Dirty cards that are this caller's to send until the claim runs out."""
+        return await self.write(
+            lambda tx: outbox.claim_dirty_cards(tx, limit=limit, claim_seconds=claim_seconds)
+        )
+
+    async def note_post_started(self, card_id: str, at: datetime) -> None:
+        await self.write(lambda tx: outbox.note_post_started(tx, card_id, at))
+
+    async def card_posted(self, card_id: str, *, channel_id: str, ts: str, revision: int) -> None:
+        await self.write(
+            lambda tx: outbox.card_posted(tx, card_id, channel_id=channel_id, ts=ts, revision=revision)
+        )
+
+    async def card_sent(self, card_id: str, *, revision: int) -> None:
+        await self.write(lambda tx: outbox.card_sent(tx, card_id, revision))
+
+    async def card_failed(
+        self, card_id: str, *, gone: bool = False, retry_at: datetime | None = None
+    ) -> None:
+        """`gone`: it can never be edited again. Otherwise it is tried again from `retry_at` on."""
+        await self.write(lambda tx: outbox.card_failed(tx, card_id, gone=gone, retry_at=retry_at))
+
+    async def list_cards(self, request_id: str) -> list[Card]:
+        async with self._read() as session:
+            return await queries.list_cards(session, request_id)
+
+    # ------------------------------------------------------------ what exists
+
+    async def find_service(self, name: str) -> Service | None:
+        async with self._read() as session:
+            return await queries.find_service(session, name)
+
+    async def list_services(
+        self, *, text: str = "", teams: Sequence[str] = (), after: str = "", limit: int = 20
+    ) -> Sequence[Service]:
+        async with self._read() as session:
+            return await queries.list_services(session, text=text, teams=teams, after=after, limit=limit)
+
+    async def last_deployment(self, service: str, environment: str) -> DeploymentRecord | None:
+        return next(iter(await self.list_deployments(service, environment, limit=1)), None)
+
+    async def list_deployments(
+        self, service: str, environment: str, *, limit: int = 10
+    ) -> Sequence[DeploymentRecord]:
+        async with self._read() as session:
+            return await queries.list_deployments(session, service, environment, limit=limit)
+
+    async def put_entity(self, entity: Entity) -> None:
+        async def put(tx: Transaction) -> None:
+            await tx.session.merge(from_entity(entity))
+
+        await self.write(put)
+
+    async def find_entity(self, name: str) -> Entity | None:
+        async with self._read() as session:
+            return await queries.find_entity(session, name)
+
+    async def search_entities(self, text: str, *, limit: int) -> Sequence[Entity]:
+        async with self._read() as session:
+            return await queries.search_entities(session, text, limit=limit)
+
+    async def delete_entity(self, name: str) -> None:
+        async def remove(tx: Transaction) -> None:
+            await tx.session.execute(delete(EntityRow).where(col(EntityRow.name) == name))
+
+        await self.write(remove)
+
+    # ------------------------------------------------------------ audit
+
+    async def list_audit(
+        self,
+        *,
+        service: str = "",
+        actor: str = "",
+        request_id: str = "",
+        since: datetime | None = None,
+        before: int = 0,
+        limit: int = 20,
+    ) -> Sequence[AuditEvent]:
+        async with self._read() as session:
+            return await queries.list_audit(
+                session,
+                service=service,
+                actor=actor,
+                request_id=request_id,
+                since=since,
+                before=before,
+                limit=limit,
+            )
+
+    async def audit_head(self) -> audit.Head:
+        async with self._read() as session:
+            return await queries.audit_head(session)
+
+    async def walk_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[AuditEvent]:
+        """Every event after `after` that is recorded when the walk begins, oldest first, in constant memory."""
+        last = (await self.audit_head()).sequence
+        while after < last:
+            async with self._read() as session:
+                page = await queries.audit_page(session, after=after, upto=last, limit=batch)
+            for event in page:
+                yield event
+            if not page:
+                return
+            after = page[-1].sequence
+
+    async def export_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[str]:
+        """The chain as JSON Lines."""
+        async for event in self.walk_audit(after=after, batch=batch):
+            yield audit.line(event)
+
+    async def verify_audit(self, *, batch: int = 500) -> audit.Verification:
+        """Check the whole chain against itself and against its head, while the bot goes on writing."""
+        head = await self.audit_head()
+        verifier = audit.Verifier()
+        async for event in self.walk_audit(batch=batch):
+            if event.sequence > head.sequence or not verifier.check(event):
+                break
+        return verifier.close(head)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise translate(error) from error

@@ -1,0 +1,127 @@
+"""Group commit: whoever writes at the same moment shares one transaction, and each gets its own answer.
+
+One task drains a queue: BEGIN, every writer's work in a savepoint of its own, COMMIT, then the answers. Nobody is answered
+before the commit, so what was acknowledged is recorded; one that fails is rolled back alone. It opens no engine and knows
+no table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from bot.database import unavailable
+from bot.errors import ConflictError, TemporaryBackendError
+
+T = TypeVar("T")
+Work = Callable[[AsyncSession], Awaitable[T]]
+
+BATCH_LIMIT = 64
+"""Writers that share one commit at most: enough to make its cost small, few enough to keep the lock short."""
+
+
+@dataclass
+class _Job:
+    work: Work[Any]
+    answer: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def settle(self) -> None:
+        """Answer, unless the caller has gone: a cancelled caller's work is committed with the rest all the same."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.result)
+
+
+class GroupWriter:
+    """The one who writes. `submit` returns when the work is committed; use it inside `async with`."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        self._task = asyncio.create_task(self._drain(), name="store-writer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit what was submitted, then stop; whatever comes later is refused."""
+        self._open = False
+        self._queue.put_nowait(None)
+        if self._task is not None:
+            await self._task
+
+    async def submit(self, work: Work[T]) -> T:
+        """Run `work` in the next shared transaction. Raises what it raised, or why the transaction failed."""
+        if not self._open:
+            raise TemporaryBackendError(
+                "The bot is stopping; nothing was recorded.", backend="database", fix="Try again in a moment."
+            )
+        job = _Job(work, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(job)
+        answer: T = await job.answer
+        return answer
+
+    async def _drain(self) -> None:
+        while (first := await self._queue.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < BATCH_LIMIT and not self._queue.empty():
+                job = self._queue.get_nowait()
+                if job is None:
+                    last = True
+                    break
+                batch.append(job)
+            await self._commit(batch)
+            if last:
+                return
+
+    async def _commit(self, batch: list[_Job]) -> None:
+        try:
+            async with self._sessions() as session, session.begin():
+                for job in batch:
+                    if not job.answer.cancelled():
+                        await _attempt(session, job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the writer goes on
+            failure = translate(error)
+            for job in batch:
+                job.error = failure
+        for job in batch:
+            job.settle()
+
+
+async def _attempt(session: AsyncSession, job: _Job) -> None:
+    """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
+    try:
+        async with session.begin_nested():
+            job.result = await job.work(session)
+    except OperationalError:
+        # A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and
+        # what is executed after that would commit on its own.
+        raise
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        job.error = translate(error)
+    except Exception as error:  # noqa: BLE001 - it belongs to the caller who submitted the work
+        job.error = error
+
+
+def translate(error: Exception) -> Exception:
+    """A failure of the database in our words; anything else is a mistake of ours and stays what it is."""
+    if isinstance(error, DBAPIError) and "UNIQUE" in str(error.orig).upper():
+        conflict = ConflictError()
+        conflict.__cause__ = error
+        return conflict
+    return unavailable(error) or error
