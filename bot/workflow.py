@@ -22,16 +22,17 @@ import sqlalchemy as sa
 import structlog
 from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatusString
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.command import Backends, Command
+from bot.database import sync_url
 from bot.domain import JSON, Platform, Request, RequestState
 from bot.errors import StartError
 from bot.quiet_log import QuietLog
 from bot.replanned import Replan
 from bot.replicas import Lease
 from bot.saga import Act, Change, Saga, World
-from bot.store import Store
+from bot.store import Store, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ _ENDED = frozenset(status.value for status in WorkflowStatusString) - _LIVE
 _GIVEN_UP = (
     "The run broke off unexpectedly. The platform team finds the reason in the log; retry from here, or undo."
 )
-_WORKING = (RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING)
+_WORKING = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
 
 
 @dataclass(frozen=True)
@@ -114,22 +115,28 @@ def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> Non
 # ---------------------------------------------------------------- DBOS's own connections and log
 
 
+def _blocking_url(app: AsyncEngine) -> sa.URL:
+    return sync_url(app.url.render_as_string(hide_password=False))
+
+
 def _system_engine(app: AsyncEngine) -> sa.Engine:
     """A synchronous engine on the application's database, for DBOS's threads."""
     if app.dialect.name != "sqlite":
         return sa.create_engine(
-            app.url.set(drivername="postgresql+psycopg"),
+            _blocking_url(app),
             pool_size=10,
             max_overflow=0,
             pool_pre_ping=True,
             connect_args={"application_name": f"{APPLICATION_NAME}-engine"},
         )
-    engine = sa.create_engine(app.url.set(drivername="sqlite"))
+    engine = sa.create_engine(_blocking_url(app))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         # Writers queue up instead of failing: BEGIN IMMEDIATE takes the lock before anything is read.
         connection.isolation_level = "IMMEDIATE"
+        # NORMAL, although the store's commits are FULL: a checkpoint lost in a power cut only repeats an idempotent step,
+        # and whatever was acknowledged is flushed with everything that was written to the same log before it.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -325,7 +332,7 @@ class Engine:
 
     async def sweep(self, limit: int = 100) -> int:
         """Nothing stays "running" for ever: stop what DBOS has given up, enqueue what has no workflow. Returns how many."""
-        requests = [one for state in _WORKING for one in await self._store.list_open(limit, state=state)]
+        requests = await self._store.list_open(states=_WORKING, limit=limit)
         if not requests:
             return 0
         ids = [f"{request.id}.{request.run}" for request in requests]
@@ -344,21 +351,22 @@ class Engine:
         if current is None or current.run != request.run or current.state not in _WORKING:
             return False
         if status is None:
-            async with self._store.engine.begin() as connection:
-                await connection.run_sync(enqueue, workflow_id, request.id)
             log.warning("workflow.enqueued_again", request_id=request.id, run=request.run)
-            return True
-        log.error("workflow.stopped", request_id=request.id, run=request.run, status=status)
-        async with AsyncSession(self._store.engine) as session, session.begin():
-            await self._world.ledger.finish(
-                session,
-                request.id,
-                run=request.run,
-                state=RequestState.STOPPED,
-                outcome=_GIVEN_UP,
-                now=self._world.clock(),
-            )
+            await self._store.write(lambda tx: _enqueue_again(tx, workflow_id, request.id))
+        else:
+            log.error("workflow.stopped", request_id=request.id, run=request.run, status=status)
+            await self._store.write(lambda tx: self._give_up(tx, request))
         return True
+
+    async def _give_up(self, tx: Transaction, request: Request) -> None:
+        await self._world.ledger.finish(
+            tx.session,
+            request.id,
+            run=request.run,
+            state=RequestState.STOPPED,
+            outcome=_GIVEN_UP,
+            now=tx.now,
+        )
 
     async def forget(self, before: datetime, limit: int = 500) -> int:
         """Delete the engine's rows of runs that ended before then; requests and audit events stay. Returns how many."""
@@ -372,6 +380,11 @@ class Engine:
         if ended:
             await DBOS.delete_workflows_async([workflow.workflow_id for workflow in ended])
         return len(ended)
+
+
+async def _enqueue_again(tx: Transaction, workflow_id: str, request_id: str) -> None:
+    connection = await tx.session.connection()
+    await connection.run_sync(enqueue, workflow_id, request_id)
 
 
 def _prepare_tables(system: sa.Engine, tuning: Tuning) -> None:
