@@ -247,3 +247,12 @@ def field_errors(command: Command, error: UsageError) -> dict[str, str]:
     shown = [one.name for one in arguments(command.args) if one.in_form]
     errors = {name: text[:300] for name, text in error.fields.items() if name in shown}
     return errors or {shown[0]: error.sentence[:300]}
+
+
+def needs_input(command: Command) -> bool:
+    """Whether the verb alone cannot be meant: something required is missing."""
+    return any(one.required for one in arguments(command.args))
+
+
+def has_form(command: Command) -> bool:
+    return any(one.in_form for one in arguments(command.args))

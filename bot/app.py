@@ -1,0 +1,236 @@
+"""Composition root: configuration in, a running bot out. The only place that wires; nothing else knows who implements what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import registry, web, workflow
+from bot.cards import Cards, slack_error
+from bot.command import Backends, Command
+from bot.config import Config
+from bot.decisions import Decisions
+from bot.dispatch import Dispatcher
+from bot.errors import StartError, TemporaryBackendError
+from bot.pace import Pace
+from bot.people import Directory
+from bot.planning import Planner
+from bot.schedule import Ticker
+from bot.slack import SlackEdge
+from bot.store import Store
+from bot.targets import Targets
+from bot.tasks import Tasks
+from bot.workflow import Engine
+from integrations.ports import Surroundings
+
+log = structlog.get_logger(__name__)
+
+SLACK_TIMEOUT_SECONDS = 10
+DRAIN_SECONDS = 8.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+@dataclass(frozen=True)
+class Bot:
+    """A wired bot. `edge.app` takes Slack's payloads; `ticker`, `cards` and `engine` work beside it."""
+
+    config: Config
+    commands: Mapping[str, Command]
+    store: Store
+    backends: Backends
+    client: AsyncWebClient
+    edge: SlackEdge
+    dispatcher: Dispatcher
+    cards: Cards
+    ticker: Ticker
+    engine: Engine
+    tasks: Tasks
+    metrics: CollectorRegistry
+
+    async def ready(self) -> dict[str, bool]:
+        try:
+            await self.store.ping()
+        except TemporaryBackendError:
+            return {"database": False}
+        return {"database": True}
+
+
+@asynccontextmanager
+async def open_bot(config: Config, *, clock: Callable[[], datetime] = utc_now) -> AsyncIterator[Bot]:
+    """Everything wired and working, except the way in (Socket Mode or HTTP). Raises StartError, ConfigError."""
+    commands = registry.load_commands()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            Store.open(config.secrets.database_url_value, clock=clock, enqueue=workflow.enqueue)
+        )
+        surroundings = Surroundings(
+            state_folder=config.state_folder,
+            base_folder=config.path.parent,
+            entities=store,
+            secrets=config.secrets.for_backends(),
+        )
+        backends = await stack.enter_async_context(registry.open_backends(config, surroundings))
+        client = await _slack_client(stack, config)
+        identity = await _identify(client)
+        people = Directory(client, config.platform, clock)
+        planner = Planner(
+            platform=config.platform,
+            commands=commands,
+            backends=backends,
+            knowledge=store,
+            people=people,
+            clock=clock,
+        )
+        engine = await stack.enter_async_context(
+            Engine.open(
+                store,
+                commands=commands,
+                backends=backends,
+                platform=lambda: config.platform,
+                replan=planner.replan,
+                clock=clock,
+            )
+        )
+        tasks = Tasks()
+        targets = Targets(platform=config.platform, people=people)
+        decisions = Decisions(
+            store=store, people=people, platform=config.platform, targets=targets, clock=clock
+        )
+        dispatcher = Dispatcher(
+            platform=config.platform,
+            commands=commands,
+            store=store,
+            people=people,
+            planner=planner,
+            decisions=decisions,
+            targets=targets,
+            tasks=tasks,
+            clock=clock,
+        )
+        cards = Cards(
+            store=store, client=client, commands=commands, pace=Pace(now=time.monotonic), clock=clock
+        )
+        edge = SlackEdge(
+            client=client,
+            signing_secret=config.secrets.slack_signing_secret_value,
+            identity=identity,
+            dispatcher=dispatcher,
+            decisions=decisions,
+            people=people,
+            store=store,
+            tasks=tasks,
+        )
+        ticker = Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock)
+        bot = Bot(
+            config=config,
+            commands=commands,
+            store=store,
+            backends=backends,
+            client=client,
+            edge=edge,
+            dispatcher=dispatcher,
+            cards=cards,
+            ticker=ticker,
+            engine=engine,
+            tasks=tasks,
+            metrics=CollectorRegistry(),
+        )
+        await stack.enter_async_context(_working(bot))
+        yield bot
+
+
+async def _slack_client(stack: AsyncExitStack, config: Config) -> AsyncWebClient:
+    """One session for all calls, and no retries of its own: a post whose answer was lost must not be sent again blindly."""
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SLACK_TIMEOUT_SECONDS))
+    )
+    return AsyncWebClient(
+        token=config.secrets.slack_bot_token_value,
+        base_url=config.secrets.slack_api_url,
+        session=session,
+        retry_handlers=[],
+        trust_env_in_session=True,
+    )
+
+
+async def _identify(client: AsyncWebClient) -> dict[str, object]:
+    """auth.test, once: who the bot is. Raises StartError with what Slack said."""
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as error:
+        raise StartError(
+            f"Slack refuses the bot token: {slack_error(error)}.",
+            fix="Check SLACK_BOT_TOKEN; `python -m bot check` says more.",
+        ) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise StartError(
+            f"Slack cannot be reached at {client.base_url}.", fix="Check SLACK_API_URL and the network."
+        ) from error
+    return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+
+@asynccontextmanager
+async def _working(bot: Bot) -> AsyncIterator[None]:
+    """Cards pump and ticker run; at the end what was started is drained and the last cards are sent."""
+    async with bot.ticker.running():
+        pump = asyncio.create_task(bot.cards.run(), name="cards")
+        resume = bot.tasks.start(bot.dispatcher.resume_planning(older_than_seconds=0), name="resume")
+        try:
+            yield
+        finally:
+            resume.cancel()
+            await bot.tasks.drain(timeout_seconds=DRAIN_SECONDS)
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+
+
+# ---------------------------------------------------------------- ways in
+
+
+@asynccontextmanager
+async def socket_mode(bot: Bot) -> AsyncIterator[None]:
+    """Receive over a websocket, without a public address. Raises StartError when the app token does not work."""
+    token = bot.config.secrets.slack_app_token_value
+    try:
+        await bot.client.apps_connections_open(app_token=token)
+    except SlackApiError as error:
+        raise StartError(
+            f"Slack refuses the app token: {slack_error(error)}.",
+            fix="Socket Mode needs SLACK_APP_TOKEN with the scope connections:write.",
+        ) from error
+    handler = AsyncSocketModeHandler(bot.edge.app, token)
+    await handler.connect_async()
+    try:
+        yield
+    finally:
+        await handler.close_async()
+
+
+@asynccontextmanager
+async def http_mode(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
+    """Serve Slack's endpoint, health and metrics; yields the port."""
+    application = web.build(slack=bot.edge.app, ready=bot.ready, metrics=bot.metrics)
+    async with web.serving(application, host=host, port=port) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def health_only(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
+    """Beside Socket Mode: health and metrics without Slack's endpoint."""
+    application = web.build(slack=None, ready=bot.ready, metrics=bot.metrics)
+    async with web.serving(application, host=host, port=port) as bound:
+        yield bound

@@ -1,0 +1,186 @@
+"""Slack messages as projections of rows: posts them, edits them, heals them. Nothing is decided here, and nothing is read back.
+
+A card is dirty while its row's revision is above what was sent. The pump renders the whole card from the database and sends the
+latest state; whatever happened in between is coalesced. A first post is noted before it is sent, so that after a crash the pump
+looks for the message by its metadata instead of posting a second one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import request_views
+from bot.command import Command
+from bot.domain import Card, CardKind, Request
+from bot.pace import Pace
+from bot.store import Store
+
+log = structlog.get_logger(__name__)
+
+EVENT_TYPE = "platform_card"
+IDLE_SECONDS = 5.0
+BATCH = 50
+RETRY_MOST_SECONDS = 300.0
+LOOK_BACK_MESSAGES = 100
+_GONE = frozenset(
+    {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
+)
+_NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
+
+
+def slack_error(error: SlackApiError) -> str:
+    """Slack's error code; empty where the answer was no Slack answer (an HTML page from a proxy)."""
+    response = error.response
+    return str(response.get("error") or "") if hasattr(response, "get") else ""
+
+
+class Cards:
+    """The pump. One per process; rows are claimed, so several processes share the work."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        client: AsyncWebClient,
+        commands: Mapping[str, Command],
+        pace: Pace,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._commands = commands
+        self._pace = pace
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed."""
+        while True:
+            self._store.dirty.clear()
+            await self.flush()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._store.dirty.wait()
+            except TimeoutError:
+                continue
+
+    async def flush(self) -> int:
+        """Send what is dirty now; the number of cards that reached Slack."""
+        cards = await self._store.claim_dirty_cards(limit=BATCH)
+        by_request: dict[str, list[Card]] = defaultdict(list)
+        for card in cards:
+            by_request[card.request_id].append(card)
+        sent = await asyncio.gather(
+            *(self._send_all(request_id, one) for request_id, one in by_request.items())
+        )
+        return sum(sent)
+
+    async def _send_all(self, request_id: str, cards: list[Card]) -> int:
+        request = await self._store.get_request(request_id)
+        done = 0
+        for card in cards:
+            try:
+                done += await self._send(card, request)
+            except SlackApiError as error:
+                await self._failed(card, request, error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                log.warning("cards.unreachable", card=card.id, error=type(error).__name__)
+                await self._store.card_failed(card.id, retry_at=self._later(card))
+        return done
+
+    async def _send(self, card: Card, request: Request) -> bool:
+        command = self._commands.get(request.command)
+        rendered = request_views.render(
+            request, card.kind, confirm_label=command.confirm_label if command else "Confirm"
+        )
+        if rendered is None:
+            await self._store.card_sent(card.id, revision=card.revision)
+            return False
+        body: dict[str, Any] = {"text": rendered.text, "blocks": rendered.blocks}
+        if not card.ts and card.post_started_at is not None:
+            card = await self._find_posted(card)
+        if card.ts:
+            await self._pace.wait("chat.update", card.channel_id)
+            await self._client.chat_update(channel=card.channel_id, ts=card.ts, **body)
+            await self._store.card_sent(card.id, revision=card.revision)
+            return True
+        thread_ts = await self._thread(card)
+        if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
+            await self._store.card_failed(card.id, retry_at=self._later(card))
+            return False
+        await self._store.note_post_started(card.id, self._clock())
+        await self._pace.wait("chat.postMessage", card.channel_id)
+        answer = await self._client.chat_postMessage(
+            channel=card.channel_id,
+            thread_ts=thread_ts,
+            metadata={"event_type": EVENT_TYPE, "event_payload": {"card_id": card.id}},
+            unfurl_links=False,
+            unfurl_media=False,
+            **body,
+        )
+        await self._store.card_posted(
+            card.id, channel_id=answer["channel"], ts=answer["ts"], revision=card.revision
+        )
+        return True
+
+    async def _thread(self, card: Card) -> str | None:
+        """A failure is a reply under the deploy notification, because an edit notifies nobody."""
+        if card.kind is not CardKind.DEPLOY_FAILURE:
+            return None
+        siblings = await self._store.list_cards(card.request_id)
+        parent = next(
+            (one for one in siblings if one.kind is CardKind.DEPLOY and one.channel_id == card.channel_id),
+            None,
+        )
+        return parent.ts or None if parent else None
+
+    async def _find_posted(self, card: Card) -> Card:
+        """After a lost answer or a crash: the message may be there already. Looked for by its metadata."""
+        channel = card.channel_id
+        if channel.startswith(("U", "W")):
+            opened = await self._client.conversations_open(users=channel)
+            channel = opened["channel"]["id"]
+        oldest = f"{card.post_started_at.timestamp() - 60:.6f}" if card.post_started_at else "0"
+        history = await self._client.conversations_history(
+            channel=channel, oldest=oldest, limit=LOOK_BACK_MESSAGES, include_all_metadata=True
+        )
+        for one in history["messages"]:
+            payload = one.get("metadata", {}).get("event_payload", {})
+            if payload.get("card_id") == card.id:
+                await self._store.card_posted(card.id, channel_id=channel, ts=one["ts"], revision=0)
+                return replace(card, channel_id=channel, ts=one["ts"])
+        return card
+
+    async def _failed(self, card: Card, request: Request, error: SlackApiError) -> None:
+        code = slack_error(error)
+        if code == "ratelimited":
+            delay = float(error.response.headers.get("Retry-After", 1))
+            self._pace.hold(card.channel_id, seconds=delay)
+            await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=delay))
+            return
+        log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
+        if not card.ts and code in _NOT_HERE and card.channel_id != request.requester:
+            await self._redirect(card, request)
+        else:
+            gone = code in _GONE | _NOT_HERE
+            await self._store.card_failed(card.id, gone=gone, retry_at=self._later(card))
+
+    def _later(self, card: Card) -> datetime:
+        """When to try again: soon at first, then less and less often, never never."""
+        seconds = min(RETRY_MOST_SECONDS, 2.0 ** min(card.attempts, 10))
+        return self._clock() + timedelta(seconds=seconds)
+
+    async def _redirect(self, card: Card, request: Request) -> None:
+        """The bot is not in that channel: a request's card goes to its requester instead, others are given up."""
+        await self._store.card_failed(card.id, gone=True)
+        if card.kind is CardKind.REQUEST:
+            await self._store.add_card(request.id, CardKind.REQUEST, request.requester)

@@ -1,0 +1,205 @@
+"""Approve, deny, confirm, cancel, retry, undo: a person's word on an existing request.
+
+Authority is looked up at the click, afresh. Exactly one decision wins, by compare-and-set in the store; everybody else gets
+a sentence of their own. Buttons say which plan they were drawn for, so a click on an outdated card decides nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot import access, policy, request_views, views
+from bot.command import Reply
+from bot.domain import (
+    Actor,
+    Decision,
+    Gate,
+    Platform,
+    Request,
+    RequestState,
+)
+from bot.errors import ConflictError, NotAuthorizedError, UsageError
+from bot.people import Directory
+from bot.planning import Clock, after_confirmation
+from bot.store import Ballot, Store
+from bot.targets import Targets
+
+_TOO_LATE = {
+    RequestState.PLANNING: "Its plan is still being made. Try again in a moment.",
+    RequestState.PROPOSED: "Its requester has not confirmed it yet.",
+    RequestState.AWAITING: "It still waits for approval.",
+    RequestState.QUEUED: "It is approved and about to run.",
+    RequestState.RUNNING: "It is approved and running.",
+    RequestState.STOPPED: "It was approved, ran and stopped; its card offers to retry or undo.",
+    RequestState.UNDOING: "It was approved, failed, and is being undone.",
+    RequestState.SUCCEEDED: "It was approved and is done.",
+    RequestState.UNDONE: "It was approved, failed, and was undone.",
+    RequestState.REFUSED: "It was refused by a rule.",
+    RequestState.CANCELLED: "Its requester cancelled it.",
+}
+
+
+class Decisions:
+    """One method per thing a person can say about a request; each returns what that person sees."""
+
+    def __init__(
+        self, *, store: Store, people: Directory, platform: Platform, targets: Targets, clock: Clock
+    ) -> None:
+        self._store = store
+        self._people = people
+        self._platform = platform
+        self._targets = targets
+        self._clock = clock
+
+    async def decide(
+        self, request_id: str, user_id: str, decision: Decision, *, reason: str, seen_block: str = ""
+    ) -> Reply:
+        """`seen_block` is the block id of the clicked buttons; empty for a typed decision."""
+        request = await self._store.get_request(request_id)
+        actor = await self._people.actor(user_id, fresh=True)
+        access.require_person(actor)
+        if request.state is not RequestState.AWAITING:
+            raise ConflictError(self._too_late(request))
+        gate = self._gate_for(actor, request)
+        if decision is Decision.DENY and not reason.strip():
+            raise UsageError(
+                "A denial needs a reason; the requester reads it.",
+                fix=f"`/platform deny {request.id} REASON`",
+                fields={"reason": "The requester reads it, so it may not be empty."},
+            )
+        if outdated := self._outdated(request, decision, seen_block):
+            return outdated
+        try:
+            decided = await self._store.decide(
+                request.id,
+                Ballot(
+                    actor=actor.user_id,
+                    decision=decision,
+                    rule=gate.rule,
+                    plan_hash=request.plan_hash,
+                    version=request.version,
+                    reason=reason.strip(),
+                ),
+            )
+        except ConflictError as lost:
+            now = await self._store.get_request(request_id)
+            if now.state is RequestState.AWAITING:
+                raise
+            raise ConflictError(self._too_late(now)) from lost
+        return Reply(self._decided(decided, decision))
+
+    def _gate_for(self, actor: Actor, request: Request) -> Gate:
+        """The first open gate this person may fill. Raises NotAuthorizedError with the reason for the last refusal."""
+        waiting = policy.pending(request.gates, request.approvals, request.plan_hash)
+        refusal: access.Refusal | None = None
+        for gate in waiting:
+            refusal = access.may_decide(actor, request, gate, platform=self._platform)
+            if refusal is None:
+                return gate
+        if refusal is None:
+            raise ConflictError("Every approval is given already.")
+        raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+
+    def _outdated(self, request: Request, decision: Decision, seen_block: str) -> Reply | None:
+        """The difference and fresh buttons for somebody who approves a plan they have not seen."""
+        clicked_old = bool(seen_block) and not request_views.is_current(seen_block, request)
+        typed_blind = not seen_block and bool(request.plan_changes)
+        if decision is Decision.DENY or not (clicked_old or typed_blind):
+            return None
+        rendered = request_views.request_card(request, "Confirm")
+        text = "The plan changed since you last saw it, so nothing was approved. This is the plan now:"
+        return Reply(
+            text, [views.section(text), *(rendered.blocks if rendered else [])][: views.MESSAGE_BLOCKS]
+        )
+
+    def _too_late(self, request: Request) -> str:
+        name = f"`{request.id}` ({request_views.title(request)})"
+        if request.state in {RequestState.EXPIRED, RequestState.DENIED}:
+            return self._ended(request, name)
+        current = [one for one in request.approvals if one.plan_hash == request.plan_hash]
+        by = ", ".join(
+            f"{views.mention(one.user_id)} {views.moment(one.decided_at)}"
+            for one in current
+            if one.decision is Decision.APPROVE
+        )
+        decided = f" Approved by {by}." if by else ""
+        return f"Nothing was changed: {name} is decided already. {_TOO_LATE[request.state]}{decided}"
+
+    def _ended(self, request: Request, name: str) -> str:
+        if request.state is RequestState.EXPIRED:
+            when = f" {views.moment(request.due_at)}" if request.due_at else ""
+            return f"{name} expired{when}. {views.mention(request.requester)} can ask again with the same command."
+        denial = next((one for one in request.approvals if one.decision is Decision.DENY), None)
+        by = f" by {views.mention(denial.user_id)} {views.moment(denial.decided_at)}" if denial else ""
+        return f"Nothing was changed: {name} was denied already{by}."
+
+    def _decided(self, request: Request, decision: Decision) -> str:
+        name = f"`{request.id}` ({request_views.title(request)})"
+        if decision is Decision.DENY:
+            return f"You denied {name}. {views.mention(request.requester)} is told why."
+        if request.state is RequestState.AWAITING:
+            missing = sum(
+                gate.needed for gate in policy.pending(request.gates, request.approvals, request.plan_hash)
+            )
+            return f"You approved {name}. It still needs {missing} more."
+        return f"You approved {name}. It runs now."
+
+    # ------------------------------------------------------------ the requester's own buttons
+
+    async def confirm(self, request_id: str, user_id: str, *, seen_block: str) -> Reply:
+        request = await self._store.get_request(request_id)
+        actor = await self._people.actor(user_id, fresh=True)
+        access.require_person(actor)
+        if actor.user_id != request.requester:
+            raise NotAuthorizedError(
+                f"Only {views.mention(request.requester)}, who asked for it, can confirm this.",
+                rule="requester-confirms",
+                who=views.mention(request.requester),
+                fix="Nothing was changed.",
+            )
+        if request.state is not RequestState.PROPOSED:
+            raise ConflictError(self._too_late(request))
+        if not request_views.is_current(seen_block, request):
+            raise ConflictError("The plan changed since this card was drawn. Look at it again, then confirm.")
+        state = after_confirmation(request.gates)
+        await self._store.confirm(
+            request.id,
+            actor=actor.user_id,
+            version=request.version,
+            state=state,
+            due_at=self._clock() + timedelta(seconds=self._platform.request_ttl_seconds),
+            cards=await self._targets.after_confirmation(request, state),
+        )
+        return Reply("")
+
+    async def cancel(self, request_id: str, user_id: str) -> Reply:
+        request = await self._store.get_request(request_id)
+        actor = await self._people.actor(user_id, fresh=True)
+        access.require_person(actor)
+        refusal = access.may_cancel(actor, request, platform=self._platform)
+        if refusal:
+            raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+        if request.state not in {RequestState.PLANNING, RequestState.PROPOSED, RequestState.AWAITING}:
+            raise ConflictError(self._too_late(request))
+        await self._store.cancel(request.id, actor=actor.user_id, version=request.version)
+        return Reply(f"`{request.id}` is cancelled. Nothing was changed.")
+
+    async def choose(self, request_id: str, user_id: str, choice: str) -> Reply:
+        """`retry` or `undo` of a run that stopped."""
+        request = await self._store.get_request(request_id)
+        actor = await self._people.actor(user_id, fresh=True)
+        access.require_person(actor)
+        refusal = access.may_choose(actor, request, platform=self._platform)
+        if refusal:
+            raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+        if request.state is not RequestState.STOPPED:
+            raise ConflictError(
+                f"`{request.id}` is not stopped any more: {request_views.STATE_WORDS[request.state]}."
+            )
+        await self._store.stop_choice(
+            request.id,
+            actor=actor.user_id,
+            choice="retry" if choice == "retry" else "undo",
+            version=request.version,
+        )
+        return Reply("")

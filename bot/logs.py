@@ -1,0 +1,55 @@
+"""Logs: one line an event, JSON where nobody watches, with everything removed that looks like a secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET = re.compile(
+    r"xox[abeprs]-[\w-]+|xoxe\.[\w.-]+|xapp-[\w-]+|gh[pousr]_[\w.-]+|github_pat_\w+|hvs\.[\w-]+"
+    r"|hooks\.slack\.com/[\w/]+|ticket=[\w-]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
+)
+_QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
+"""Libraries that log payloads, tickets or every request at lower levels."""
+
+
+def redact(text: str) -> str:
+    return _SECRET.sub("[removed]", text)
+
+
+def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+    return event
+
+
+def configure(level: str) -> None:
+    """Before anything else makes a logger: Bolt copies the level when it is built."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact_event,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

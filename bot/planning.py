@@ -1,0 +1,257 @@
+"""Making a plan, and looking at it again right before it runs: the same function twice, compared by hash.
+
+Owns the answer to "is this still what was approved?". Writes nothing: `bot.dispatch` records plans, `bot.workflow` acts on
+what `replan` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bot import access, policy
+from bot.command import Backends, Command, Knowledge, Reply
+from bot.domain import (
+    Actor,
+    Decision,
+    Gate,
+    PersonKind,
+    Plan,
+    Platform,
+    Request,
+    RequestState,
+    Verdict,
+    plan_hash,
+)
+from bot.errors import PlatformError, TemporaryBackendError
+from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
+
+Clock = Callable[[], datetime]
+
+
+class People(Protocol):
+    """Who somebody is, now."""
+
+    async def actor(self, user_id: str, *, fresh: bool = False) -> Actor: ...
+
+
+class Decider(Protocol):
+    """What a conversation hands decisions to."""
+
+    async def decide(
+        self, request_id: str, user_id: str, decision: Decision, *, reason: str, seen_block: str = ""
+    ) -> Reply: ...
+
+    async def cancel(self, request_id: str, user_id: str) -> Reply: ...
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """`bot.command.Context` for one person and one moment."""
+
+    actor: Actor
+    now: datetime
+    request_id: str
+    platform: Platform
+    backends: Backends
+    knowledge: Knowledge
+    commands: Mapping[str, Command]
+    people: People
+    decider: Decider | None
+    """None while planning: a plan decides nothing."""
+
+    def may(self, permission: str, *, team: str = "") -> bool:
+        return access.may(self.actor, permission, team=team, platform=self.platform) is None
+
+    def may_decide(self, request: Request) -> bool:
+        return any(
+            access.may_decide(self.actor, request, gate, platform=self.platform) is None
+            for gate in request.gates
+            if gate.verdict is Verdict.NEEDS_APPROVAL
+        )
+
+    async def find_person(self, user_id: str) -> Actor | None:
+        actor = await self.people.actor(user_id)
+        return None if actor.kind is PersonKind.UNKNOWN else actor
+
+    async def decide(self, request_id: str, decision: Decision, *, reason: str) -> Reply:
+        if self.decider is None:
+            raise TypeError("A plan cannot decide.")
+        return await self.decider.decide(request_id, self.actor.user_id, decision, reason=reason)
+
+    async def cancel(self, request_id: str) -> Reply:
+        if self.decider is None:
+            raise TypeError("A plan cannot cancel.")
+        return await self.decider.cancel(request_id, self.actor.user_id)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with the rules' answers; `state` is where the request goes with it."""
+
+    plan: Plan
+    gates: tuple[Gate, ...]
+    hash: str
+    state: RequestState
+
+
+class Planner:
+    """Makes plans for requests, at intake and again at execution."""
+
+    def __init__(
+        self,
+        *,
+        platform: Platform,
+        commands: Mapping[str, Command],
+        backends: Backends,
+        knowledge: Knowledge,
+        people: People,
+        clock: Clock,
+    ) -> None:
+        self._platform = platform
+        self._commands = commands
+        self._backends = backends
+        self._knowledge = knowledge
+        self._people = people
+        self._clock = clock
+
+    def conversation(self, actor: Actor, *, decider: Decider | None, request_id: str = "") -> Conversation:
+        return Conversation(
+            actor=actor,
+            now=self._clock(),
+            request_id=request_id,
+            platform=self._platform,
+            backends=self._backends,
+            knowledge=self._knowledge,
+            commands=self._commands,
+            people=self._people,
+            decider=decider,
+        )
+
+    async def plan(self, request: Request, actor: Actor) -> Planned:
+        """Gather facts, plan, ask the rules. Raises PlatformError: refusals and backends that could not be asked."""
+        command = self._commands[request.command]
+        if command.plan is None:
+            raise TypeError(f"{command.name} does not plan")
+        conversation = self.conversation(actor, decider=None, request_id=request.id)
+        plan = await command.plan(conversation, command.args.model_validate(request.arguments))
+        gates = policy.evaluate(
+            plan, policy.Facts(requester=actor, platform=self._platform, now=conversation.now)
+        )
+        return Planned(plan, gates, plan_hash(plan, gates), _next_state(command, gates))
+
+    async def authorize(self, request: Request, actor: Actor) -> None:
+        """The same question as at intake. Raises NotAuthorizedError."""
+        command = self._commands[request.command]
+        args = command.args.model_validate(request.arguments)
+        scope = await command.scope(args, actor, self._platform, self._knowledge)
+        access.require(actor, scope.permission, team=scope.team, platform=self._platform)
+
+    async def replan(self, request: Request) -> Replanned:
+        """What an approved request finds right before it runs: people's rights first, then the plan itself."""
+        if request.plan is None:
+            return Refused("This request has no plan.", "plan")
+        requester = await self._people.actor(request.requester, fresh=True)
+        if requester.kind is PersonKind.UNKNOWN:
+            return CouldNotAsk("Slack could not be asked who the requester is now.")
+        lost = await self._lost_approval(request)
+        if isinstance(lost, CouldNotAsk):
+            return lost
+        try:
+            await self.authorize(request, requester)
+            planned = await self.plan(request, requester)
+        except TemporaryBackendError as error:
+            return CouldNotAsk(f"{error.backend}: {error.message}", error.retry_after_seconds)
+        except PlatformError as error:
+            return Refused(error.sentence, getattr(error, "rule", "plan"))
+        blocking = policy.blocking(planned.gates)
+        if blocking:
+            if blocking.verdict is Verdict.UNKNOWN:
+                return CouldNotAsk(blocking.reason)
+            return Refused(f"{blocking.reason} {blocking.fix}".strip(), blocking.rule)
+        if planned.hash == request.plan_hash and not lost:
+            return Same()
+        changes = (*differences(request.plan, request.gates, planned.plan, planned.gates), *lost)
+        due_at = self._clock() + timedelta(seconds=self._platform.request_ttl_seconds)
+        return Changed(planned.plan, planned.gates, planned.hash, changes, due_at)
+
+    async def _lost_approval(self, request: Request) -> tuple[str, ...] | CouldNotAsk:
+        """Lines about approvers who could not approve any more, now."""
+        lines = []
+        gates = {gate.rule: gate for gate in request.gates}
+        for approval in request.approvals:
+            if approval.plan_hash != request.plan_hash or approval.decision is not Decision.APPROVE:
+                continue
+            approver = await self._people.actor(approval.user_id, fresh=True)
+            if approver.kind is PersonKind.UNKNOWN:
+                return CouldNotAsk("Slack could not be asked who the approver is now.")
+            gate = gates.get(approval.rule)
+            if gate is None or not access.holds(approver, gate.group):
+                lines.append(f"{approver.name} approved, but may no longer approve this.")
+        return tuple(lines)
+
+
+def _next_state(command: Command, gates: tuple[Gate, ...]) -> RequestState:
+    if command.confirm:
+        return RequestState.PROPOSED
+    return after_confirmation(gates)
+
+
+def after_confirmation(gates: tuple[Gate, ...]) -> RequestState:
+    waiting = any(gate.verdict is Verdict.NEEDS_APPROVAL for gate in gates)
+    return RequestState.AWAITING if waiting else RequestState.QUEUED
+
+
+# ---------------------------------------------------------------- what changed
+
+
+def differences(
+    old: Plan, old_gates: tuple[Gate, ...], new: Plan, new_gates: tuple[Gate, ...]
+) -> tuple[str, ...]:
+    """What differs between two plans, one line each, in the words a card can show."""
+    lines = list(_facts(old.facts, new.facts))
+    lines += _set_difference(
+        {_name(one.action, one.kind, one.name, one.detail) for one in old.changes},
+        {_name(one.action, one.kind, one.name, one.detail) for one in new.changes},
+    )
+    was, now = len(old.commits), len(new.commits)
+    if {one.sha for one in old.commits} != {one.sha for one in new.commits}:
+        lines.append(f"commits: {was} before, {now} now")
+    gates_before = {gate.rule: gate for gate in old_gates}
+    for gate in new_gates:
+        before = gates_before.pop(gate.rule, None)
+        if before is None:
+            lines.append(f"new rule: {gate.reason}")
+        elif before != gate:
+            lines.append(f"rule {gate.rule}: {gate.reason} (before: {before.reason})")
+    lines += [f"rule {rule} no longer applies" for rule in gates_before]
+    if not lines:
+        lines.append("the details of a step")
+    return tuple(lines)
+
+
+def _facts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    changed = [
+        name for name in (*old, *(one for one in new if one not in old)) if old.get(name) != new.get(name)
+    ]
+    return [
+        f"{name.replace('_', ' ')}: {_short(new.get(name, ''))} (before: {_short(old.get(name, ''))})"
+        for name in changed
+    ]
+
+
+def _short(value: str) -> str:
+    is_hash = len(value) >= 40 and all(letter in "0123456789abcdef" for letter in value)
+    return (value[:7] if is_hash else value) or "nothing"
+
+
+def _name(action: str, kind: str, name: str, detail: str) -> str:
+    return f"{action} {kind} {name}" + (f" ({detail})" if detail else "")
+
+
+def _set_difference(old: set[str], new: set[str]) -> list[str]:
+    return [f"now also: {one}" for one in sorted(new - old)] + [
+        f"no longer: {one}" for one in sorted(old - new)
+    ]

@@ -1,0 +1,76 @@
+"""The tick: finds what is due. Rows decide; APScheduler only looks at the clock, with a memory store in every process.
+
+Each effect is a conditional UPDATE in the store, so several processes ticking at once do it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.dispatch import Dispatcher
+from bot.store import Store
+from bot.workflow import Engine
+
+log = structlog.get_logger(__name__)
+
+EXPIRE_EVERY_SECONDS = 5
+RESUME_EVERY_SECONDS = 15
+SWEEP_EVERY_SECONDS = 15
+CLEAN_EVERY_SECONDS = 3600
+PLANNING_PATIENCE_SECONDS = 30.0
+"""A request that has been planning for so long has lost its process."""
+KEEP_DELIVERIES = timedelta(days=3)
+KEEP_RUNS = timedelta(days=14)
+BATCH = 100
+
+
+class Ticker:
+    """One method per kind of work that comes due."""
+
+    def __init__(
+        self, *, store: Store, engine: Engine, dispatcher: Dispatcher, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._clock = clock
+
+    async def expire(self) -> None:
+        expired = await self._store.expire_due(limit=BATCH)
+        for request in expired:
+            log.info("schedule.expired", request_id=request.id)
+
+    async def resume(self) -> None:
+        await self._dispatcher.resume_planning(older_than_seconds=PLANNING_PATIENCE_SECONDS)
+
+    async def sweep(self) -> None:
+        await self._engine.sweep()
+
+    async def clean(self) -> None:
+        await self._store.delete_inbox(self._clock() - KEEP_DELIVERIES)
+        await self._engine.forget(self._clock() - KEEP_RUNS)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        scheduler = AsyncIOScheduler(
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+        jobs: list[tuple[Callable[[], Awaitable[Any]], int]] = [
+            (self.expire, EXPIRE_EVERY_SECONDS),
+            (self.resume, RESUME_EVERY_SECONDS),
+            (self.sweep, SWEEP_EVERY_SECONDS),
+            (self.clean, CLEAN_EVERY_SECONDS),
+        ]
+        for work, seconds in jobs:
+            scheduler.add_job(work, "interval", seconds=seconds)
+        scheduler.start()
+        try:
+            yield
+        finally:
+            scheduler.shutdown(wait=False)

@@ -1,0 +1,41 @@
+"""Background work of this process: nothing is forgotten by the garbage collector, and the end waits for it.
+
+What must survive a crash is never only here; it is a row, and a task is merely the quick way to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Tasks:
+    """Starts tasks, keeps them, logs what they raise, and drains them at the end."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("tasks.failed", task=task.get_name(), exc_info=error)
+
+    async def drain(self, *, timeout_seconds: float) -> None:
+        """Let what runs finish; what is not done by then is cancelled and awaited."""
+        if not self._running:
+            return
+        _, late = await asyncio.wait(set(self._running), timeout=timeout_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
