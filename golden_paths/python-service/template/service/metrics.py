@@ -50,7 +50,9 @@ class Metrics:
         total = 0
         for limit, count in zip([*map(str, BUCKETS_SECONDS), "+Inf"], buckets, strict=True):
             total += count
-            lines.append(f'http_request_duration_seconds_bucket{{service={self._service},le="{limit}"}} {total}')
+            lines.append(
+                f'http_request_duration_seconds_bucket{{service={self._service},le="{limit}"}} {total}'
+            )
         lines.append(f"http_request_duration_seconds_sum{{service={self._service}}} {sum_seconds:.6f}")
         lines.append(f"http_request_duration_seconds_count{{service={self._service}}} {total}")
         return "\n".join(lines) + "\n"

@@ -31,9 +31,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, settings: Settings, routes: Mapping[str, Route] = ROUTES) -> None:
         self.settings = settings
         self.routes = routes
-        self.metrics = Metrics(
-            service=about.NAME, version=settings.version, environment=settings.environment
-        )
+        self.metrics = Metrics(service=about.NAME, version=settings.version, environment=settings.environment)
         self.stopping = threading.Event()
         self._answering = 0
         self._idle = threading.Condition()

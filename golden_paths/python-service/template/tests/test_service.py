@@ -131,7 +131,13 @@ class Readiness(unittest.TestCase):
         self.assertNotIn("hunter2", body)
 
     def test_not_ready_without_a_usable_url(self) -> None:
-        for url in ("", "hunter2", "postgresql:///orders", "postgresql://h:99999999/x", "postgresql://[hunter2"):
+        for url in (
+            "",
+            "hunter2",
+            "postgresql:///orders",
+            "postgresql://h:99999999/x",
+            "postgresql://[hunter2",
+        ):
             with self.subTest(url=url):
                 status, body = self.readyz(self.with_url(url))
                 self.assertEqual(status, 503)
@@ -153,7 +159,9 @@ class Readiness(unittest.TestCase):
 
 class Start(unittest.TestCase):
     def test_settings_come_from_the_environment(self) -> None:
-        settings = settings_from({"PORT": "9000", "SERVICE_VERSION": "v1", "ENVIRONMENT": "staging", "HOST": ""})
+        settings = settings_from(
+            {"PORT": "9000", "SERVICE_VERSION": "v1", "ENVIRONMENT": "staging", "HOST": ""}
+        )
         self.assertEqual((settings.port, settings.version, settings.environment), (9000, "v1", "staging"))
         self.assertEqual(settings.host, "127.0.0.1")
 
