@@ -107,8 +107,8 @@ async def toy_bot(
         Engine.open(
             store,
             commands={command.name: command},
-            backends=cast(Backends, SimpleNamespace()),
-            platform=lambda: cast(Platform, None),
+            backends=cast("Backends", SimpleNamespace()),
+            platform=lambda: cast("Platform", None),
             replan=replan,
             clock=utc_now,
             tuning=tuning,
