@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -147,20 +148,23 @@ class Git:
         *arguments: str,
         repository: Path | None = None,
         stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
         accept: frozenset[int] = frozenset({0}),
     ) -> GitResult:
         """Raises BackendError for exit codes outside `accept`. `lost_race` results are always returned."""
         command = (f"--git-dir={repository}", *arguments) if repository else arguments
-        result = await self._run_once(command, stdin)
+        result = await self._run_once(command, stdin, environment or {})
         if result.code not in accept and _remove_stale_lock(result.stderr):
-            result = await self._run_once(command, stdin)
+            result = await self._run_once(command, stdin, environment or {})
         if result.code in accept or result.lost_race:
             return result
         raise translate(result.stderr)
 
-    async def _run_once(self, command: tuple[str, ...], stdin: bytes) -> GitResult:
+    async def _run_once(
+        self, command: tuple[str, ...], stdin: bytes, environment: Mapping[str, str]
+    ) -> GitResult:
         async with self._slots:
-            process = await self._start(command)
+            process = await self._start(command, environment)
             try:
                 async with asyncio.timeout(self._deadline_seconds):
                     stdout, stderr = await _communicate(process, stdin)
@@ -171,13 +175,15 @@ class Git:
                 await _end(process)
         return GitResult(process.returncode or 0, stdout, stderr.decode("utf-8", "replace"))
 
-    async def _start(self, command: tuple[str, ...]) -> asyncio.subprocess.Process:
+    async def _start(
+        self, command: tuple[str, ...], environment: Mapping[str, str]
+    ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
                 self._program,
                 *command,
                 cwd=self._home,
-                env=self._environment,
+                env={**self._environment, **environment},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
