@@ -26,6 +26,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--state-file", type=Path, help="keep messages over restarts in this file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument(
+        "--public-url", help="how app and browsers reach this server, if not by host and port"
+    )
     parser.add_argument("--delivery", choices=("socket", "http"), help="default: what the manifest says")
     parser.add_argument("--request-url", help="where the app listens, for delivery over HTTP")
     parser.add_argument("--bot-token", help="default: a new one per start")
@@ -41,6 +44,7 @@ async def serve(options: argparse.Namespace) -> None:
         state_file=options.state_file,
         host=options.host,
         port=options.port,
+        public_url=options.public_url,
         delivery=options.delivery,
         request_url=options.request_url,
         bot_token=options.bot_token,

@@ -62,7 +62,7 @@ class Actor:
     def sees(self, channel: str) -> list[Message]:
         """Messages, replies and this person's live ephemerals, oldest first; nothing in a channel that is not theirs."""
         found = self._world.state.channel_named(self._channel_id(channel))
-        if found is None or (found.kind != "public" and self.id not in found.members):
+        if found is None or not acts_messages.can_see(self.person, found):
             return []
         stored = self._world.state.all_messages(found.id)
         return sorted(
@@ -93,8 +93,8 @@ class Actor:
         """The newest visible message whose text or blocks contain the words; `after` a ts."""
 
         def look() -> Message | None:
-            seen = [m for m in self.sees(channel) if m.ts > after and containing in shown_text(m)]
-            return seen[-1] if seen else None
+            newest_first = (message for message in reversed(self.sees(channel)) if message.ts > after)
+            return next((message for message in newest_first if containing in shown_text(message)), None)
 
         what = f"{self.person.name} sees {containing!r} in {channel}"
         found = await self._world.changes.until(look, timeout_seconds=timeout_seconds, what=what)

@@ -30,6 +30,7 @@ TROUBLE = {
     "http_client_error": "This app responded with an error.",
     "http_service_error": "This app responded with an error.",
 }
+NOT_INTERACTIVE = "This app is not configured to handle interactive responses."
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ async def press(
         world.views.remember_values(holder, entered)
     if target.block["type"] == "input" and not target.block.get("dispatch_action"):
         return Pressed(ok=True)
+    if not world.app.interactive:
+        return Pressed(ok=False, notice=NOT_INTERACTIVE)
     action = _action(world, target, result)
     if isinstance(holder, View):
         payload = payloads.block_actions_on_view(world, person, holder, action=action)
@@ -153,6 +156,8 @@ async def suggest(
     """`{options}`, `{option_groups}` or `{error}`, as the select's list shows it."""
     if len(typed) < target.element.get("min_query_length", DEFAULT_MIN_QUERY_LENGTH):
         return {"options": []}
+    if not world.app.interactive:
+        return {"error": NOT_INTERACTIVE}
     payload = payloads.block_suggestion(
         world, person, action_id=target.element["action_id"], block_id=target.block["block_id"], value=typed
     )

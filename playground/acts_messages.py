@@ -51,10 +51,15 @@ def acting_person(world: World, reference: str, *, force: bool = False) -> Perso
 
 def visible_channel(world: World, person: Person, reference: str, *, force: bool = False) -> Channel:
     channel = world.state.channel_named(reference)
-    hidden = channel is None or (channel.kind != "public" and person.id not in channel.members and not force)
-    if channel is None or hidden:
+    if channel is None or not (can_see(person, channel) or force):
         raise ActError("channel_not_found", f"There is no channel {reference}.")
     return channel
+
+
+def can_see(person: Person, channel: Channel) -> bool:
+    """Members of the workspace look into every public channel; guests and partners only into theirs."""
+    is_insider = not person.is_guest and person.kind != "external"
+    return person.id in channel.members or (channel.kind == "public" and is_insider)
 
 
 async def send(

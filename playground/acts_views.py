@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground import events, payloads
+from playground.acts_blocks import NOT_INTERACTIVE
 from playground.acts_messages import ActError
 from playground.client_view import show_stack
 from playground.delivery import Delivery
@@ -43,6 +44,8 @@ async def submit(world: World, person: Person, view: View, values: Json) -> Subm
         raise ActError("view_not_found", "This view is not the one on top.")
     if not view.payload.get("submit"):
         raise ActError("no_submit", "This view has nothing to submit.")
+    if not world.app.interactive:
+        return Submitted(ok=False, notice=NOT_INTERACTIVE)
     world.views.remember_values(view, values)
     if errors := client_errors(view.blocks, view.values):
         return Submitted(ok=False, errors=errors)
@@ -62,6 +65,9 @@ async def submit(world: World, person: Person, view: View, values: Json) -> Subm
 def _apply(world: World, view: View, answer: Json) -> dict[str, str]:
     """What the answer does to the stack; the errors to show, if it was about those."""
     action = answer.get("response_action")
+    if view not in world.views.stack(view.user):
+        # Closed while the app was thinking: there is nothing left to change.
+        return {}
     try:
         if not answer:
             world.views.close(view)

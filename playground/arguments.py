@@ -67,6 +67,14 @@ class Arguments:
             return None
         return json.loads(value) if isinstance(value, str) else value
 
+    def json_list(self, key: str) -> list[Any]:
+        """Empty when absent or anything else than a list."""
+        try:
+            value = self.json(key)
+        except ValueError:
+            return []
+        return value if isinstance(value, list) else []
+
     def names(self, key: str) -> list[str]:
         """A comma-separated list, or a JSON array."""
         value = self._values.get(key)

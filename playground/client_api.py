@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -40,6 +41,15 @@ def _dumps(value: Json) -> str:
 
 
 @web.middleware
+async def own_pages_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """No other web site that is open in the same browser may act here; programs send no Origin."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise web.HTTPForbidden(text="Requests from other web sites are refused.")
+    return await handler(request)
+
+
+@web.middleware
 async def acts_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What a client would not have allowed becomes 400 with a code and a sentence."""
     try:
@@ -51,6 +61,12 @@ async def acts_as_json(request: web.Request, handler: Handler) -> web.StreamResp
 class ClientApi:
     def __init__(self, world: World) -> None:
         self._world = world
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    async def close(self, _app: web.Application) -> None:
+        """Open pages would otherwise hold up the stop."""
+        for socket in list(self._sockets):
+            await socket.close()
 
     def routes(self) -> list[web.AbstractRouteDef]:
         return [
@@ -158,10 +174,12 @@ class ClientApi:
         await socket.prepare(request)
         with self._world.feed.page(person.id) as frames:
             writing = asyncio.ensure_future(_write_frames(socket, frames))
+            self._sockets.add(socket)
             try:
                 async for _ in socket:
                     pass
             finally:
+                self._sockets.discard(socket)
                 writing.cancel()
         return socket
 

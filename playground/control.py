@@ -54,13 +54,23 @@ class Control:
     async def until_connected(
         self, *, connections: int = 1, timeout_seconds: float = DEFAULT_WAIT_SECONDS
     ) -> None:
-        """Until the app holds that many Socket Mode connections."""
+        """Until the app holds at least that many Socket Mode connections."""
         transport = self._socket()
         await self.until(
             lambda: transport.connection_count >= connections,
             timeout_seconds=timeout_seconds,
             what="the connection",
         )
+
+    @property
+    def connection_count(self) -> int:
+        """Socket Mode connections that are open now."""
+        return self._socket().connection_count
+
+    @property
+    def connections_opened(self) -> int:
+        """Socket Mode connections accepted since the start, closed ones included."""
+        return self._socket().opened
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -121,8 +131,13 @@ class Control:
         await self.world.deliveries.transport.cut()
 
     async def announce_disconnect(self, reason: str, *, close: bool | None = None) -> None:
-        """warning, refresh_requested, link_disabled or too_many_websockets; only a warning leaves the connection open."""
-        await self._socket().announce(reason, close=reason != "warning" if close is None else close)
+        """warning, refresh_requested, link_disabled or too_many_websockets.
+
+        The first two leave the connection to the client, which opens a new one; with `close` the server hangs up at once,
+        and what is sent in the gap is lost, as it can be with Slack.
+        """
+        gentle = reason in ("warning", "refresh_requested")
+        await self._socket().announce(reason, close=not gentle if close is None else close)
 
     def limit_rates(self, enabled: bool = True) -> None:
         self.world.limits.enabled = enabled

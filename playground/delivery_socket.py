@@ -30,6 +30,7 @@ CONNECTION_LIFETIME_SECONDS = 3600
 class Connection:
     number: int
     socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
 
 
 @dataclass
@@ -50,7 +51,7 @@ class SocketDelivery:
         self._connections: list[Connection] = []
         self._waiting: dict[str, Waiting] = {}
         self._turn = 0
-        self._opened = 0
+        self.opened = 0
         self.ignored_acks: list[str] = []
 
     # -- what apps.connections.open and the socket route need -------------------------------------------------------
@@ -69,7 +70,7 @@ class SocketDelivery:
         if len(self._connections) >= MAX_CONNECTIONS:
             await self._say_goodbye(socket, "too_many_websockets")
             return socket
-        connection = self._add(socket)
+        connection = self._add(socket, request.transport)
         try:
             await socket.send_json(self._hello())
             await self._listen(connection)
@@ -89,9 +90,9 @@ class SocketDelivery:
             "connection_info": {"app_id": self._app_id},
         }
 
-    def _add(self, socket: web.WebSocketResponse) -> Connection:
-        self._opened += 1
-        connection = Connection(self._opened, socket)
+    def _add(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> Connection:
+        self.opened += 1
+        connection = Connection(self.opened, socket, transport)
         self._connections.append(connection)
         self._feed.tell_everyone({"type": "app", "connected": True})
         self._changes.notify()
@@ -119,6 +120,7 @@ class SocketDelivery:
         if waiting is None or connection not in waiting.connections:
             # Too late, a second time, or on another connection: Slack ignores all three.
             self.ignored_acks.append(envelope_id or "")
+            self._changes.notify()
         elif not waiting.answer.done():
             payload = frame.get("payload")
             waiting.answer.set_result(payload if isinstance(payload, dict) and payload else None)
@@ -179,9 +181,8 @@ class SocketDelivery:
     async def cut(self) -> None:
         """Without a closing handshake, as when a network breaks."""
         for connection in list(self._connections):
-            transport = connection.socket.get_extra_info("transport")
-            if transport is not None:
-                transport.abort()
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def announce(self, reason: str, *, close: bool) -> None:
         """A disconnect frame: warning, refresh_requested, link_disabled or too_many_websockets; then the end, if `close`."""

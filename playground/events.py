@@ -48,6 +48,33 @@ def message_posted(world: World, message: Message) -> None:
         emit(world, "app_mention", mention, channel=channel)
 
 
+def message_changed(world: World, message: Message) -> None:
+    """Apps hear of edits too, their own included; the inner message says whose it is."""
+    shown = world.message_object(message)
+    _message_subtype(world, message, "message_changed", {"message": shown, "hidden": True})
+
+
+def message_deleted(world: World, message: Message) -> None:
+    _message_subtype(world, message, "message_deleted", {"deleted_ts": message.ts, "hidden": True})
+
+
+def _message_subtype(world: World, message: Message, subtype: str, content: Json) -> None:
+    channel = world.state.channels[message.channel]
+    if world.app.bot_user_id not in channel.members:
+        return
+    at = now_ts(world)
+    event = {
+        "type": "message",
+        "subtype": subtype,
+        "channel": channel.id,
+        "channel_type": _CHANNEL_TYPES[channel.kind],
+        "ts": at,
+        "event_ts": at,
+        **content,
+    }
+    emit(world, _MESSAGE_EVENTS[channel.kind], event, channel=channel)
+
+
 def home_opened(world: World, user: str, *, tab: str) -> None:
     event: Json = {
         "type": "app_home_opened",

@@ -96,7 +96,12 @@ def _escape_plain(text: str) -> str:
 
 
 def message_object(
-    message: Message, *, team_id: str, replies: list[Message], with_metadata: bool = False
+    message: Message,
+    *,
+    team_id: str,
+    replies: list[Message],
+    parent_user: str | None = None,
+    with_metadata: bool = False,
 ) -> Json:
     """Slack's message object, as in conversations.history, chat.postMessage and block_actions."""
     shown: Json = {
@@ -117,7 +122,7 @@ def message_object(
     if message.thread_ts:
         shown["thread_ts"] = message.thread_ts
         if message.thread_ts != message.ts:
-            shown["parent_user_id"] = message.user
+            shown["parent_user_id"] = parent_user
     if replies:
         shown |= {
             "thread_ts": message.ts,

@@ -54,7 +54,7 @@ async def open_connection(world: World, _arguments: Arguments) -> Json:
     transport = world.deliveries.transport
     if not isinstance(transport, SocketDelivery):
         raise ApiError("not_allowed", detail="Socket Mode is not enabled for this app")
-    address = world.base_url.replace("http://", "ws://", 1)
+    address = world.base_url.replace("http", "ws", 1)
     return {"url": f"{address}_socket?ticket={transport.issue_ticket()}&app_id={world.app.app_id}"}
 
 

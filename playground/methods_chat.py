@@ -42,12 +42,9 @@ async def post_message(world: World, arguments: Arguments) -> Json:
 async def update(world: World, arguments: Arguments) -> Json:
     channel = _known_channel(world, arguments.required("channel"))
     message = _own_message(world, channel, arguments.required("ts"), refused="cant_update_message")
-    blocks_given = arguments.has("blocks")
     content = _content(arguments, fallback=message, text_limit=MAX_UPDATE_TEXT_CHARACTERS)
     if channel.archived:
         raise ApiError("is_inactive")
-    if not blocks_given and content.text == "" and message.blocks:
-        raise ApiError("no_text")
     posting.change(world, message, content)
     shown = world.message_object(message)
     return {"channel": channel.id, "ts": message.ts, "text": message.text, "message": shown}
@@ -177,20 +174,16 @@ def _content(
         text = markdown
     if text_limit is not None and len(text) > text_limit:
         raise ApiError("msg_too_long")
-    if (
-        not text
-        and not blocks
-        and not arguments.has("attachments")
-        and not _metadata_only(arguments, fallback)
-    ):
+    if arguments.json_list("attachments"):
+        # Taking them and showing nothing would be worse than refusing.
+        raise invalid_arguments(
+            "[ERROR] attachments are not imitated here; use blocks [json-pointer:/attachments]"
+        )
+    if not text and not blocks:
         raise ApiError("no_text")
     if not text and blocks and fallback is not None:
         text = fallback.text
     return Content(text=text, blocks=blocks or None, metadata=_metadata(arguments))
-
-
-def _metadata_only(arguments: Arguments, fallback: Message | None) -> bool:
-    return fallback is not None and not fallback.blocks and arguments.has("metadata")
 
 
 def checked_blocks(arguments: Arguments) -> list[Json] | None:
@@ -227,11 +220,3 @@ def _metadata(arguments: Arguments) -> Json | None:
     if len(json.dumps(metadata)) > MAX_METADATA_BYTES:
         raise ApiError("metadata_too_large")
     return metadata
-
-
-def check_channel_argument(arguments: Arguments) -> str:
-    """The channel that chat.postMessage's own limit counts by."""
-    channel = arguments.text("channel")
-    if channel is None:
-        raise invalid_arguments("[ERROR] missing required field: channel")
-    return channel

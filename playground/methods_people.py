@@ -62,7 +62,7 @@ async def user_conversations(world: World, arguments: Arguments) -> Json:
 
 
 async def list_user_groups(world: World, arguments: Arguments) -> Json:
-    _check_user_groups(world)
+    _check_user_groups(world, arguments)
     with_disabled, with_users = arguments.flag("include_disabled"), arguments.flag("include_users")
     return {
         "usergroups": [
@@ -74,7 +74,7 @@ async def list_user_groups(world: World, arguments: Arguments) -> Json:
 
 
 async def list_user_group_members(world: World, arguments: Arguments) -> Json:
-    _check_user_groups(world)
+    _check_user_groups(world, arguments)
     group = world.workspace.user_groups.get(arguments.required("usergroup"))
     if group is None or (group.disabled and not arguments.flag("include_disabled")):
         raise ApiError("no_such_subteam")
@@ -117,9 +117,9 @@ def _user(world: World, person: Person) -> Json:
     return user_object(person, with_email="users:read.email" in world.app.scopes)
 
 
-def _check_user_groups(world: World) -> None:
+def _check_user_groups(world: World, arguments: Arguments) -> None:
     if not world.user_groups_available:
         raise ApiError("plan_upgrade_required")
-    if world.org_install:
+    if world.org_install and arguments.text("team_id") is None:
         # A token of an org-wide installation must say which workspace it means.
         raise ApiError("missing_argument", response_metadata={"messages": ["team_id"]})

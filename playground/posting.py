@@ -90,6 +90,7 @@ def change(world: World, message: Message, content: Content) -> None:
         message.metadata = content.metadata or None
     world.state.save_message(message)
     world.feed.tell(channel.members, {"type": "message_changed", "message": client_message(world, message)})
+    events.message_changed(world, message)
     world.changed()
 
 
@@ -98,6 +99,7 @@ def remove(world: World, message: Message) -> None:
     world.state.remove_message(message)
     world.feed.tell(channel.members, {"type": "message_deleted", "channel": channel.id, "ts": message.ts})
     _refresh_parent(world, message)
+    events.message_deleted(world, message)
     world.changed()
 
 

@@ -12,7 +12,12 @@ from aiohttp import web
 
 from playground.response_urls import ResponseUrlError
 from playground.responses import ResponseRefusedError, respond
-from playground.world import ApiCall, World
+from playground.world import World
+
+HTTP_OK = 200
+HTTP_BAD_REQUEST = 400
+HTTP_NOT_FOUND = 404
+HTTP_TOO_MANY_REQUESTS = 429
 
 
 class ResponseRoutes:
@@ -25,7 +30,7 @@ class ResponseRoutes:
     async def _handle(self, request: web.Request) -> web.Response:
         payload = await _payload(request)
         if payload is None:
-            return self._answer({}, 400, "invalid_payload")
+            return self._answer({}, HTTP_BAD_REQUEST, "invalid_payload")
         fault = self._world.faults.take_api("response_url")
         if fault is not None:
             return self._answer(payload, fault.status, "rollup_error")
@@ -33,22 +38,19 @@ class ResponseRoutes:
             "response_url", tier=0, channel=request.match_info["key"]
         )
         if wait is not None:
-            return self._answer(payload, 429, "ratelimited", {"Retry-After": str(wait)})
+            return self._answer(payload, HTTP_TOO_MANY_REQUESTS, "ratelimited", {"Retry-After": str(wait)})
         try:
             respond(self._world, self._world.response_urls.check(request.match_info["key"]), payload)
         except ResponseUrlError as error:
-            return self._answer(payload, 404, error.code)
+            return self._answer(payload, HTTP_NOT_FOUND, error.code)
         except ResponseRefusedError as error:
-            return self._answer(payload, 400, error.code)
-        return self._answer(payload, 200, "ok")
+            return self._answer(payload, HTTP_BAD_REQUEST, error.code)
+        return self._answer(payload, HTTP_OK, "ok")
 
     def _answer(
         self, payload: dict[str, Any], status: int, text: str, headers: dict[str, str] | None = None
     ) -> web.Response:
-        number = len(self._world.calls) + 1
-        call = ApiCall(number, "response_url", payload, self._world.clock.now(), status, {"text": text})
-        self._world.calls.append(call)
-        self._world.changed()
+        self._world.log_call("response_url", payload, status=status, answer={"text": text})
         return web.Response(status=status, text=text, headers=headers)
 
 

@@ -5,7 +5,8 @@ The only place that wires. Runs inside another program's event loop or alone (`p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from playground.background import Background
 from playground.changes import Changes
-from playground.client_api import ClientApi, acts_as_json
+from playground.client_api import ClientApi, acts_as_json, own_pages_only
 from playground.clock import Clock
 from playground.control import Control
 from playground.control_api import ControlApi
@@ -51,13 +52,18 @@ class Playground(Control):
         port: int = 0,
         delivery: Literal["socket", "http"] | None = None,
         request_url: str | None = None,
-        clock: Clock | None = None,
+        public_url: str | None = None,
+        clock: Clock | Callable[[], float] | None = None,
         bot_token: str | None = None,
         app_token: str | None = None,
         signing_secret: str | None = None,
     ) -> None:
-        """`delivery` defaults to what the manifest says (socket_mode_enabled)."""
+        """`delivery` defaults to what the manifest says (socket_mode_enabled).
+
+        `public_url` is how app and browsers reach this server when that is not the address it listens on.
+        """
         self._host = host
+        self._public_url = public_url
         self._port = port
         self._file = StateFile(state_file) if state_file is not None else None
         self._runner: web.AppRunner | None = None
@@ -68,7 +74,7 @@ class Playground(Control):
             _make_world(
                 app,
                 credentials,
-                clock=clock or Clock(),
+                clock=clock if isinstance(clock, Clock) else Clock(clock or time.time),
                 workspace=workspace,
                 file=self._file,
                 request_url=_needed_url(kind, request_url),
@@ -104,7 +110,7 @@ class Playground(Control):
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         port = self._runner.addresses[0][1]
-        self.world.base_url = f"http://{self._host}:{port}/"
+        self.world.base_url = (self._public_url or f"http://{self._host}:{port}").rstrip("/") + "/"
 
     async def stop(self) -> None:
         """Ends open connections and deliveries; what the state file lacks is written."""
@@ -127,13 +133,15 @@ class Playground(Control):
         await self.stop()
 
     def _make_app(self) -> web.Application:
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[acts_as_json])
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[own_pages_only, acts_as_json])
         app.router.add_route("*", "/api/{method}", self._web_api.handle)
         transport = self.world.deliveries.transport
         if isinstance(transport, SocketDelivery):
             app.router.add_get("/_socket", transport.handle)
         app.add_routes(ResponseRoutes(self.world).routes())
-        app.add_routes(ClientApi(self.world).routes())
+        client_api = ClientApi(self.world)
+        app.add_routes(client_api.routes())
+        app.on_shutdown.append(client_api.close)
         app.add_routes(ControlApi(self).routes())
         return app
 

@@ -14,6 +14,7 @@ from playground.view_state import merged_values
 Json = dict[str, Any]
 
 MAX_STACK = 3
+PAST_VERSIONS_KEPT = 3
 
 
 class ViewError(Exception):
@@ -97,7 +98,7 @@ class Views:
         self._check_external_id(payload, view)
         self._by_external_id.pop(view.external_id, None)
         # Parts of a view that an update leaves out keep nothing of the old: the payload replaces it.
-        view.past_blocks = [*view.past_blocks, view.blocks][-MAX_STACK:]
+        view.past_blocks = [*view.past_blocks, view.blocks][-PAST_VERSIONS_KEPT:]
         view.payload = _with_block_ids(payload, view.id)
         view.values = merged_values(view.blocks, view.values)
         view.hash = self._next_hash()

@@ -27,7 +27,6 @@ BAD_GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>Bad G
 class WebApi:
     def __init__(self, world: World) -> None:
         self._world = world
-        self._number = 0
         # Set at stop, so that hung calls end before the server waits for them.
         self.stopping = asyncio.Event()
 
@@ -111,12 +110,8 @@ class WebApi:
         return web.json_response(answer, status=status, headers=all_headers)
 
     def _log(self, name: str, values: Json, status: int, answer: Json) -> ApiCall:
-        self._number += 1
         shown = {key: value for key, value in values.items() if key != "token"}
-        call = ApiCall(self._number, name, shown, self._world.clock.now(), status, answer)
-        self._world.calls.append(call)
-        self._world.changed()
-        return call
+        return self._world.log_call(name, shown, status=status, answer=answer)
 
     async def _break(
         self, request: web.Request, name: str, values: Json, fault: ApiFault

@@ -66,6 +66,7 @@ class World:
     # Free and standard plans differ: without user groups every usergroups.* call says plan_upgrade_required.
     user_groups_available: bool = True
     calls: deque[ApiCall] = field(default_factory=lambda: deque(maxlen=CALL_LOG_LENGTH))
+    calls_made: int = 0
 
     def person(self, reference: str) -> Person:
         return self.workspace.person(reference)
@@ -81,15 +82,24 @@ class World:
         return f"{self.base_url}_response/{self.workspace.team_id}/{key}"
 
     def message_object(self, message: Message, *, with_metadata: bool = False) -> Json:
+        parent = self.state.message(message.channel, message.thread_ts or "")
         return message_object(
             message,
             team_id=self.workspace.team_id,
+            parent_user=parent.user if parent else None,
             replies=self.state.replies(message),
             with_metadata=with_metadata,
         )
 
     def live_ephemerals(self, user: str, channel: str) -> Iterable[Message]:
         return list(self.state.ephemerals[user, channel].values())
+
+    def log_call(self, method: str, arguments: Json, *, status: int, answer: Json) -> ApiCall:
+        self.calls_made += 1
+        call = ApiCall(self.calls_made, method, arguments, self.clock.now(), status, answer)
+        self.calls.append(call)
+        self.changed()
+        return call
 
     def changed(self) -> None:
         """To be called once a change is complete: it becomes durable and everybody who waits looks again."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -97,6 +99,14 @@ def start_playground(cleanup: AsyncExitStack) -> StartPlayground:
         return await cleanup.enter_async_context(Playground(manifest or make_manifest(), **options))
 
     return start
+
+
+async def eventually(look: Callable[[], object], *, timeout_seconds: float = 5.0) -> None:
+    """For what happens in the app under test, of which the playground is not told."""
+    deadline = time.monotonic() + timeout_seconds
+    while not look():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
 
 
 def web_client(playground: Playground, token: str | None = None) -> AsyncWebClient:
