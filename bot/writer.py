@@ -31,6 +31,8 @@ class _Job:
     answer: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
+    fatal: bool = False
+    """`error` is one that makes the whole transaction worthless."""
 
     def settle(self) -> None:
         """Answer, unless the caller has gone: a cancelled caller's work is committed with the rest all the same."""
@@ -94,7 +96,8 @@ class GroupWriter:
                     if not job.answer.cancelled():
                         await _attempt(session, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the writer goes on
-            failure = translate(error)
+            # Rolling back may fail too, where SQLite has done it by itself; that must not hide why it came to it.
+            failure = translate(next((job.error for job in batch if job.error and job.fatal), error))
             for job in batch:
                 job.error = failure
         for job in batch:
@@ -105,17 +108,24 @@ async def _attempt(session: AsyncSession, job: _Job) -> None:
     """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
     try:
         async with session.begin_nested():
-            job.result = await job.work(session)
-    except OperationalError:
-        # A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and
-        # what is executed after that would commit on its own.
-        raise
-    except DBAPIError as error:
-        if error.connection_invalidated:
+            try:
+                job.result = await job.work(session)
+                await session.flush()
+            except DBAPIError as error:
+                job.error, job.fatal = error, _is_fatal(error)
+                raise
+    except Exception as error:
+        if job.fatal or _is_fatal(error):
             raise
         job.error = translate(error)
-    except Exception as error:  # noqa: BLE001 - it belongs to the caller who submitted the work
-        job.error = error
+
+
+def _is_fatal(error: Exception) -> bool:
+    """A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and what
+    is executed after that would commit on its own."""
+    return isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
 
 
 def translate(error: Exception) -> Exception:

@@ -1,0 +1,145 @@
+"""Addresses, locks and how the engines are set up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from bot.database import async_url, file_lock, migrate, sync_url
+from bot.errors import StartError, TemporaryBackendError
+from bot.store import Store
+from database import Clock
+from requests_made import new_request
+
+
+@pytest.mark.parametrize(
+    ("given", "asynchronous", "blocking"),
+    [
+        ("sqlite:///var/bot.db", "sqlite+aiosqlite:///var/bot.db", "sqlite:///var/bot.db"),
+        ("sqlite+aiosqlite:////a/b.db", "sqlite+aiosqlite:////a/b.db", "sqlite:////a/b.db"),
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql://u@h:1/d", "postgresql+asyncpg://u@h:1/d", "postgresql+psycopg://u@h:1/d"),
+        ("postgresql+psycopg://u@h/d", "postgresql+asyncpg://u@h/d", "postgresql+psycopg://u@h/d"),
+    ],
+)
+def test_addresses_as_people_write_them_are_understood(given: str, asynchronous: str, blocking: str) -> None:
+    assert async_url(given).render_as_string(hide_password=False) == asynchronous
+    assert sync_url(given).render_as_string(hide_password=False) == blocking
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://u:s3cret@h/d", "sqlite://", "sqlite:///:memory:"])
+def test_other_addresses_are_refused_without_their_password(url: str) -> None:
+    with pytest.raises(StartError) as refused:
+        async_url(url)
+    assert "sqlite:///var/platform-bot.db" in refused.value.sentence
+    assert "s3cret" not in refused.value.sentence
+
+
+async def test_a_second_bot_on_the_same_file_is_told_so(tmp_path: Path, clock: Clock) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    migrate(url)
+    async with Store.open(url, clock=clock):
+        with pytest.raises(StartError, match="Another platform-bot uses"):
+            async with Store.open(url, clock=clock):
+                pass
+    async with Store.open(url, clock=clock) as store:
+        await store.ping()
+
+
+def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
+    file = tmp_path / "bot.db"
+    program = (
+        "import sys, pathlib; from bot.database import file_lock\n"
+        "with file_lock(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(StartError), file_lock(file):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with file_lock(file):
+        pass
+
+
+async def test_an_unmigrated_database_is_not_opened(empty_database_url: str, clock: Clock) -> None:
+    with pytest.raises(StartError, match="not migrated.*") as refused:
+        async with Store.open(empty_database_url, clock=clock):
+            pass
+    assert "python -m bot migrate" in refused.value.sentence
+
+
+async def test_a_database_of_a_newer_version_is_neither_opened_nor_migrated(
+    database_url: str, clock: Clock
+) -> None:
+    engine = sa.create_engine(sync_url(database_url))
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE schema_revision SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(StartError, match="newer platform-bot"):
+        async with Store.open(database_url, clock=clock):
+            pass
+    with pytest.raises(StartError, match="newer platform-bot"):
+        migrate(database_url)
+
+
+async def test_sqlite_is_set_up_to_lose_nothing_acknowledged(tmp_path: Path, clock: Clock) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    migrate(url)
+    async with Store.open(url, clock=clock) as store, store.engine.connect() as connection:
+        settings = {
+            name: (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+
+
+async def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
+    async with store.engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE audit_head SET sequence = sequence"))
+
+        assert await store.list_requests() == []
+        assert (await store.audit_head()).sequence == 0
+
+
+async def test_readers_cannot_write(store: Store) -> None:
+    async with store._engines.reader.connect() as connection:
+        with pytest.raises(DBAPIError, match=r"(?i)read.?only"):
+            await connection.execute(sa.text("DELETE FROM inbox"))
+
+
+async def test_audit_events_cannot_be_changed_or_removed(store: Store) -> None:
+    await store.open_request(new_request())
+    statements = [
+        "UPDATE audit_events SET actor = 'somebody else'",
+        "DELETE FROM audit_events",
+        "DELETE FROM audit_head",
+    ]
+    if store.engine.dialect.name == "sqlite":
+        statements.append("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events")
+    else:
+        statements += ["TRUNCATE audit_events", "TRUNCATE audit_head"]
+    for statement in statements:
+        with pytest.raises(DBAPIError, match=r"append-only|stays"):
+            async with store.engine.begin() as connection:
+                await connection.execute(sa.text(statement))
+    assert (await store.verify_audit()).count == 1
+
+
+async def test_a_postgresql_that_is_away_is_said_so(clock: Clock, tmp_path: Path) -> None:
+    with pytest.raises(TemporaryBackendError, match="cannot be reached"):
+        async with Store.open(f"postgresql://bot@/bot?host={tmp_path}", clock=clock):
+            pass
+    with pytest.raises(StartError, match="PostgreSQL cannot be used"):
+        migrate(f"postgresql://bot@/bot?host={tmp_path}")

@@ -1,0 +1,113 @@
+"""The schema: from nothing and from every earlier revision to the present one, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from bot.database import VERSION_TABLE, known_revisions, migrate, sync_url
+from bot.errors import StartError
+from bot.migrations.scope import include_name
+from bot.store import Store
+from bot.tables import Table
+from database import Clock
+
+
+@contextmanager
+def connected(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(sync_url(url))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def differences(url: str) -> list[object]:
+    """What autogenerate would write."""
+    with connected(url) as connection:
+        options = {"version_table": VERSION_TABLE, "include_name": include_name, "compare_type": True}
+        return list(
+            compare_metadata(MigrationContext.configure(connection, opts=options), Table.metadata)
+        )
+
+
+@pytest.mark.parametrize("revision", known_revisions())
+def test_every_revision_migrates_forward_to_the_tables_of_the_code(
+    empty_database_url: str, revision: str
+) -> None:
+    migrate(empty_database_url, revision=revision)
+
+    migrate(empty_database_url)
+
+    assert differences(empty_database_url) == []
+
+
+def test_a_missing_column_would_be_noticed(database_url: str) -> None:
+    with connected(database_url) as connection:
+        connection.execute(sa.text("ALTER TABLE services DROP COLUMN web_url"))
+
+    assert "web_url" in str(differences(database_url))
+
+
+def test_tables_of_others_are_neither_touched_nor_proposed_to_be_dropped(empty_database_url: str) -> None:
+    with connected(empty_database_url) as connection:
+        connection.execute(sa.text("CREATE TABLE workflow_status (id TEXT PRIMARY KEY, name TEXT)"))
+        connection.execute(sa.text("CREATE INDEX workflow_by_name ON workflow_status (name)"))
+        connection.execute(sa.text("INSERT INTO workflow_status VALUES ('w1', 'run')"))
+
+    migrate(empty_database_url)
+
+    assert differences(empty_database_url) == []
+    with connected(empty_database_url) as connection:
+        assert connection.execute(sa.text("SELECT * FROM workflow_status")).all() == [("w1", "run")]
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
+
+    assert differences(database_url) == []
+
+
+def test_several_starting_at_once_migrate_once(empty_database_url: str) -> None:
+    barrier, errors = threading.Barrier(6), []
+
+    def start() -> None:
+        barrier.wait()
+        try:
+            migrate(empty_database_url)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    with connected(empty_database_url) as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM audit_head")).scalar_one() == 1
+
+
+async def test_a_running_bot_does_not_mind_a_second_migration(database_url: str, clock: Clock) -> None:
+    async with Store.open(database_url, clock=clock) as store:
+        migrate(database_url)
+        await store.ping()
+
+
+def test_a_failing_migration_leaves_nothing_behind(empty_database_url: str) -> None:
+    with connected(empty_database_url) as connection:
+        connection.execute(sa.text("CREATE TABLE audit_head (id INTEGER)"))
+
+    with pytest.raises(StartError, match="audit_head"):
+        migrate(empty_database_url)
+
+    with connected(empty_database_url) as connection:
+        assert sa.inspect(connection).get_table_names() == ["audit_head"]

@@ -1,0 +1,424 @@
+"""Durable execution on both databases, through the engine: what a person sees of a run, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbos import DBOS
+
+from bot.command import Done, Pending, Run, StepKind
+from bot.domain import JSON, OnFailure, Request, RequestState, Service, StepRecord, StepState
+from bot.errors import BackendErrorKind, PermanentBackendError, StartError
+from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
+from bot.workflow import Engine
+from toy_bot import QUICK, toy_bot, utc_now
+from toy_world import World, temporary, toy_command, toy_plan
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "world.db")
+
+
+def states(request: Request) -> dict[str, StepState]:
+    return {step.key: step.state for step in request.steps}
+
+
+async def test_what_was_approved_runs_in_order_and_succeeds(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+        assert request.state is RequestState.SUCCEEDED
+        assert set(states(request).values()) == {StepState.DONE}
+        assert world.log() == ["made repository toy", "made claim toy", "made deployment r1.1.deploy"]
+        assert (await bot.store.verify_audit()).first_bad is None
+        assert await bot.events() == [
+            "request.opened",
+            "request.planned",
+            "run.started",
+            *["step.started", "step.done"] * 3,
+            "service.created",
+            "deployment.recorded",
+            "request.succeeded",
+        ]
+
+
+async def test_a_later_step_reads_what_an_earlier_one_returned(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.steps[1].output == {"repository": "git://r-1"}
+
+
+async def test_a_refused_step_undoes_everything_in_reverse(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan(fails=1))
+        request = await bot.ended()
+
+        assert (request.state, request.outcome) == (
+            RequestState.UNDONE,
+            "Make the deploy: It is degraded.",
+        )
+        assert set(states(request).values()) == {StepState.UNDONE}
+        assert world.log()[3:] == [
+            "made rollback r1.1.undo",
+            "removed claim toy",
+            "removed repository toy",
+        ]
+        assert await bot.store.find_service("toy") is None
+        assert await bot.store.find_active("toy") is None
+
+
+async def test_a_stopped_run_retries_from_the_failed_step_with_a_new_operation(
+    database_url: str, world: World
+) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan(fails=1, on_failure=OnFailure.STOP))
+        assert (await bot.ended()).state is RequestState.STOPPED
+        await bot.choose("retry")
+        request = await bot.ended(run=2)
+
+    assert request.state is RequestState.SUCCEEDED
+    assert world.log() == [
+        "made repository toy",
+        "made claim toy",
+        "made deployment r1.1.deploy",
+        "made deployment r1.2.deploy",
+    ]
+
+
+async def test_a_stopped_run_can_be_undone(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan(fails=1, on_failure=OnFailure.STOP))
+        await bot.ended()
+        await bot.choose("undo")
+        request = await bot.ended(run=2)
+
+    assert request.state is RequestState.UNDONE
+    assert world.log()[3:] == ["made rollback r1.2.undo", "removed claim toy", "removed repository toy"]
+
+
+async def test_a_step_that_ran_out_of_time_leaves_the_choice_to_a_person(
+    database_url: str, world: World
+) -> None:
+    async def never_ready(_run: Run, _arguments: JSON) -> Pending:
+        return Pending("still rolling out", after_seconds=0.05)
+
+    command = toy_command(world, deploy=StepKind(never_ready))
+    async with toy_bot(database_url, command) as bot:
+        await bot.request(toy_plan(timeout_seconds=1))
+        request = await bot.ended()
+
+    assert request.state is RequestState.STOPPED
+    assert "still rolling out" in request.outcome
+    assert request.steps[2].unsure
+    assert world.things() == ["claim toy", "repository toy"]
+
+
+async def test_a_temporary_failure_is_tried_again_and_shown_meanwhile(
+    database_url: str, world: World
+) -> None:
+    answers = iter([temporary("The backend is away."), temporary("The backend is away."), None])
+    go_on = asyncio.Event()
+
+    async def shaky(_run: Run, _arguments: JSON) -> Done:
+        error = next(answers)
+        if error is not None:
+            raise error
+        await go_on.wait()
+        return Done(detail="at last")
+
+    async with toy_bot(database_url, toy_command(world, deploy=StepKind(shaky))) as bot:
+        await bot.request(toy_plan())
+        await bot.until(lambda request: any(one.detail == "The backend is away." for one in request.steps))
+        go_on.set()
+        request = await bot.ended()
+
+    assert request.state is RequestState.SUCCEEDED
+    assert request.steps[2].detail == "at last"
+
+
+async def test_waiting_leaves_no_trace_in_the_engines_log(database_url: str, world: World) -> None:
+    looks = 0
+
+    async def slow(_run: Run, _arguments: JSON) -> Done | Pending:
+        nonlocal looks
+        looks += 1
+        return Pending(f"{looks} %", after_seconds=0.01) if looks < 20 else Done()
+
+    async with toy_bot(database_url, toy_command(world, deploy=StepKind(slow))) as bot:
+        await bot.request(toy_plan())
+        await bot.ended()
+        names = [step["function_name"] for step in await DBOS.list_workflow_steps_async("r1.1")]
+
+    assert names == [
+        "begin",
+        "look again",
+        *["mark:repository:do-started", "do:repository", "mark:repository:do-ended"],
+        *["mark:claim:do-started", "do:claim", "mark:claim:do-ended"],
+        *["mark:deploy:do-started", "do:deploy", "mark:deploy:do-ended"],
+        "finish",
+    ]
+
+
+async def test_a_mistake_in_a_step_gives_the_person_a_reference_and_is_undone(
+    database_url: str, world: World
+) -> None:
+    async def broken(_run: Run, _arguments: JSON) -> Done:
+        raise ZeroDivisionError
+
+    async with toy_bot(database_url, toy_command(world, deploy=StepKind(broken))) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.state is RequestState.UNDONE
+    assert "Give the platform team the reference" in request.outcome
+    assert world.things() == []
+
+
+async def test_an_undo_that_fails_stops_and_says_where(database_url: str, world: World) -> None:
+    refused = True
+
+    async def undo(_run: Run, arguments: JSON, _done: StepRecord) -> Done:
+        if refused:
+            raise PermanentBackendError("Not allowed.", backend="toy", kind=BackendErrorKind.DENIED)
+        world.remove(f"claim {arguments['service']}")
+        return Done()
+
+    original = toy_command(world)
+    command = toy_command(world, claim=StepKind(original.steps["claim"].do, undo))
+    async with toy_bot(database_url, command) as bot:
+        await bot.request(toy_plan(fails=1))
+        stopped = await bot.ended()
+        assert stopped.state is RequestState.STOPPED
+        assert "Undo failed at Make the claim: Not allowed." in stopped.outcome
+        assert states(stopped) == {
+            "repository": StepState.DONE,
+            "claim": StepState.UNDO_FAILED,
+            "deploy": StepState.UNDONE,
+        }
+        refused = False
+        await bot.choose("undo")
+        request = await bot.ended(run=2)
+
+    assert request.state is RequestState.UNDONE
+    assert world.things() == ["deployment r1.1.deploy", "rollback r1.1.undo"]
+
+
+async def test_a_name_taken_meanwhile_is_a_failed_step_and_not_a_broken_run(
+    database_url: str, world: World
+) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan(), name="first")
+        await bot.ended(name="first")
+        await bot.request(toy_plan(), name="second")
+        request = await bot.ended(name="second")
+
+        assert request.state is RequestState.UNDONE
+        assert request.steps[2].error
+        service = await bot.store.find_service("toy")
+        assert isinstance(service, Service)
+        assert service.request_id == "first"
+
+
+# ---------------------------------------------------------------- looking again before the run
+
+
+def answering(*answers: Replanned) -> tuple[Callable[[Request], Awaitable[Replanned]], list[str]]:
+    """A replan that gives these answers in turn, and the requests it was asked about."""
+    asked: list[str] = []
+    remaining = list(answers)
+
+    async def replan(request: Request) -> Replanned:
+        asked.append(request.id)
+        return remaining.pop(0) if len(remaining) > 1 else remaining[0]
+
+    return replan, asked
+
+
+async def test_a_changed_plan_is_shown_and_approved_again_before_anything_runs(
+    database_url: str, world: World
+) -> None:
+    plan = toy_plan(steps=("repository",))
+    due_at = utc_now() + timedelta(hours=1)
+    changed = Changed(plan=plan, gates=(), plan_hash="other", changes=("other revision",), due_at=due_at)
+    replan, _ = answering(changed)
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.state is RequestState.AWAITING
+    assert (request.plan, request.plan_changes, request.due_at) == (plan, ("other revision",), due_at)
+    assert world.log() == []
+
+
+async def test_a_lost_permission_refuses_the_run(database_url: str, world: World) -> None:
+    replan, _ = answering(Refused(reason="Alice left the team.", rule="membership"))
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert (request.state, request.outcome) == (RequestState.REFUSED, "Alice left the team.")
+    assert world.log() == []
+
+
+async def test_could_not_ask_is_asked_again_and_is_no_refusal(database_url: str, world: World) -> None:
+    away = CouldNotAsk(reason="Slack is away.", retry_after_seconds=0.01)
+    replan, asked = answering(away, away, Same())
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.state is RequestState.SUCCEEDED
+    assert len(asked) == 3
+
+
+async def test_a_retry_does_not_ask_again_once_something_was_done(database_url: str, world: World) -> None:
+    replan, asked = answering(Same())
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan(fails=1, on_failure=OnFailure.STOP))
+        await bot.ended()
+        await bot.choose("retry")
+        await bot.ended(run=2)
+
+    assert asked == ["r1"]
+
+
+# ---------------------------------------------------------------- ending and starting again
+
+
+async def test_an_orderly_end_interrupts_a_step_and_the_next_start_goes_on(
+    database_url: str, world: World
+) -> None:
+    calls = 0
+
+    async def long(_run: Run, _arguments: JSON) -> Done:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.Event().wait()
+        return Done(detail="second try")
+
+    command = toy_command(world, deploy=StepKind(long))
+    async with toy_bot(database_url, command) as bot:
+        await bot.request(toy_plan())
+        await bot.until(lambda _: calls == 1)
+    left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+    async with toy_bot(database_url, command) as bot:
+        request = await bot.ended()
+        events = await bot.events()
+
+    assert left == set()
+    assert request.state is RequestState.SUCCEEDED
+    assert request.steps[2].detail == "second try"
+    assert events.count("step.started") == 3
+    assert await asyncio.to_thread(lambda: "usable") == "usable"
+
+
+async def test_only_one_engine_runs_in_a_process(database_url: str, world: World) -> None:
+    command = toy_command(world)
+    async with toy_bot(database_url, command) as bot:
+        again = Engine.open(
+            bot.store,
+            commands={},
+            backends=bot.engine._world.backends,
+            platform=bot.engine._world.platform,
+            replan=bot.engine._world.replan,
+        )
+        with pytest.raises(StartError, match="already"):
+            await again.__aenter__()
+
+
+async def test_a_decision_that_is_rolled_back_starts_nothing(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        first = await bot.request(toy_plan())
+        await bot.ended()
+
+        async def start_and_fail(tx: Any) -> None:
+            await tx.start_run(await tx.request_row(first.id), RequestState.QUEUED)
+            raise ValueError("changed my mind")
+
+        with pytest.raises(ValueError, match="changed my mind"):
+            await bot.store.write(start_and_fail)
+        found = await DBOS.list_workflows_async(workflow_id_prefix="r1.")
+
+    assert [workflow.workflow_id for workflow in found] == ["r1.1"]
+
+
+# ---------------------------------------------------------------- what nobody runs
+
+
+async def test_a_request_without_a_run_is_enqueued_again(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        bot.store.enqueue_with(lambda *_: None)
+        await bot.request(toy_plan())
+        assert await bot.engine.sweep() == 1
+        request = await bot.ended()
+        assert await bot.engine.sweep() == 0
+
+    assert request.state is RequestState.SUCCEEDED
+
+
+async def test_a_run_that_broke_off_is_stopped_and_can_be_retried(database_url: str, world: World) -> None:
+    broken = True
+
+    async def replan(_request: Request) -> Replanned:
+        if broken:
+            raise ZeroDivisionError
+        return Same()
+
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan())
+        handle = await DBOS.retrieve_workflow_async("r1.1")
+        with pytest.raises(Exception, match=r"division|Zero"):
+            await asyncio.wait_for(handle.get_result(polling_interval_sec=0.02), 10)
+        assert await bot.engine.sweep() == 1
+        stopped = await bot.ended()
+        assert stopped.state is RequestState.STOPPED
+        assert "retry from here, or undo" in stopped.outcome
+        broken = False
+        await bot.choose("retry")
+        request = await bot.ended(run=2)
+
+    assert request.state is RequestState.SUCCEEDED
+
+
+async def test_the_engines_rows_of_ended_runs_can_be_forgotten(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        await bot.request(toy_plan())
+        await bot.ended()
+        await (await DBOS.retrieve_workflow_async("r1.1")).get_result(polling_interval_sec=0.02)
+
+        assert await bot.engine.forget(utc_now() - timedelta(days=1)) == 0
+        assert await bot.engine.forget(utc_now() + timedelta(minutes=1)) == 1
+        assert await DBOS.list_workflows_async(workflow_id_prefix="r1.") == []
+
+
+async def test_no_more_runs_at_once_than_allowed(database_url: str, world: World) -> None:
+    running, most = 0, 0
+
+    async def counted(_run: Run, _arguments: JSON) -> Done:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.05)
+        running -= 1
+        return Done()
+
+    command = toy_command(world, repository=StepKind(counted))
+    tuning = type(QUICK)(poll_seconds=0.02, concurrency=2)
+    async with toy_bot(database_url, command, tuning=tuning) as bot:
+        for number in range(5):
+            plan = toy_plan(service=f"s{number}", steps=("repository",))
+            await bot.request(plan, name=f"r{number}")
+        for number in range(5):
+            await bot.ended(name=f"r{number}")
+
+    assert most <= 2
