@@ -8,20 +8,21 @@ strands runs in flight; a new version of it needs a new `RUN_VERSION` in `bot.wo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot.attempt import Failure, attempt, extended_deadline, next_delay
-from bot.command import Backends, Command, Done, Pending, StepKind
-from bot.domain import JSON, Gate, OnFailure, Plan, PlannedStep, Platform, Request, RequestState, StepState
+from bot.attempt import Failure, attempt, extended_deadline, next_delay, unknown_failure
+from bot.command import Done, Pending, StepKind
+from bot.domain import JSON, Gate, OnFailure, Plan, PlannedStep, Request, RequestState, StepState
 from bot.errors import ConflictError
-from bot.ledger import Ledger
-from bot.replanned import Changed, CouldNotAsk, Refused, Replan, Same
+from bot.replanned import Changed, CouldNotAsk, Refused, Same
+from bot.step_run import StepRun, World
 
 REPLAN_TIMEOUT_SECONDS = 900.0
 """How long a run waits for those who must be asked before it starts; then a person chooses."""
@@ -48,64 +49,6 @@ class Journal(Protocol):
     async def note(self, change: Change) -> None:
         """A transaction that leaves no entry: what it says is only shown."""
         ...
-
-
-@dataclass(frozen=True)
-class World:
-    """What runs act on, the same for all of them."""
-
-    ledger: Ledger
-    find_request: Callable[[str], Awaitable[Request | None]]
-    commands: Mapping[str, Command]
-    backends: Backends
-    platform: Callable[[], Platform]
-    replan: Replan
-    clock: Callable[[], datetime]
-
-
-@dataclass(frozen=True)
-class StepRun:
-    """What a step may touch (`bot.command.Run`), made anew for every call."""
-
-    request: Request
-    run: int
-    world: World
-
-    @property
-    def request_id(self) -> str:
-        return self.request.id
-
-    @property
-    def requester(self) -> str:
-        return self.request.requester
-
-    @property
-    def requester_name(self) -> str:
-        return self.request.requester_name
-
-    @property
-    def platform(self) -> Platform:
-        return self.world.platform()
-
-    @property
-    def backends(self) -> Backends:
-        return self.world.backends
-
-    @property
-    def now(self) -> datetime:
-        return self.world.clock()
-
-    def operation(self, purpose: str) -> str:
-        """`<request>.<run>.<purpose>`: the same after every restart, another one after a retry.
-
-        A backend never does the same operation twice, so a key without the run's number would make "Retry" watch the
-        deployment that failed instead of deploying again. A new run only ever begins by a person's choice after a stop,
-        so the number cannot change under an operation that is still in flight.
-        """
-        return f"{self.request.id}.{self.run}.{purpose}"
-
-    def output(self, step_key: str) -> JSON:
-        return next((step.output for step in self.request.steps if step.key == step_key), {})
 
 
 def _found(found: Same | Changed | Refused, version: int) -> JSON:
@@ -223,7 +166,11 @@ class Saga:
         due_at = extended_deadline(due_at, now=self._world.clock(), timeout_seconds=REPLAN_TIMEOUT_SECONDS)
         while True:
             request = await self._request()
-            found = await self._world.replan(request)
+            try:
+                found = await self._world.replan(request)
+            except Exception as error:  # noqa: BLE001 - a mistake here must stop the run, not strand the request
+                failure = unknown_failure(error, f"{request.id}: look again")
+                return {"found": "unanswered", "reason": failure.message}
             if not isinstance(found, CouldNotAsk):
                 return _found(found, request.version)
             failures += 1
@@ -355,7 +302,10 @@ class Saga:
         )
         if isinstance(result, Failure):
             return {"failed": asdict(result)}
-        return {"done": _DONE.dump_python(result, mode="json")}
+        try:
+            return {"done": _DONE.dump_python(result, mode="json")}
+        except PydanticSerializationError as error:
+            return {"failed": asdict(unknown_failure(error, f"{request.id}: what {key} returned"))}
 
     def _call(
         self, kind: StepKind, planned: PlannedStep, request: Request, *, undo: bool

@@ -21,18 +21,17 @@ from typing import Any, ClassVar, Literal
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatusString
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.command import Backends, Command
-from bot.database import sync_url
 from bot.domain import JSON, Platform, Request, RequestState
 from bot.errors import StartError
 from bot.quiet_log import QuietLog
 from bot.replanned import Replan
 from bot.replicas import Lease
-from bot.saga import Act, Change, Saga, World
+from bot.saga import Act, Change, Saga
+from bot.step_run import World
 from bot.store import Store, Transaction
+from bot.system_engine import system_engine
 
 log = structlog.get_logger(__name__)
 
@@ -110,37 +109,6 @@ def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> Non
         request_id,
         run,
     )
-
-
-# ---------------------------------------------------------------- DBOS's own connections and log
-
-
-def _blocking_url(app: AsyncEngine) -> sa.URL:
-    return sync_url(app.url.render_as_string(hide_password=False))
-
-
-def _system_engine(app: AsyncEngine) -> sa.Engine:
-    """A synchronous engine on the application's database, for DBOS's threads."""
-    if app.dialect.name != "sqlite":
-        return sa.create_engine(
-            _blocking_url(app),
-            pool_size=10,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"application_name": f"{APPLICATION_NAME}-engine"},
-        )
-    engine = sa.create_engine(_blocking_url(app))
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        # Writers queue up instead of failing: BEGIN IMMEDIATE takes the lock before anything is read.
-        connection.isolation_level = "IMMEDIATE"
-        # NORMAL, although the store's commits are FULL: a checkpoint lost in a power cut only repeats an idempotent step,
-        # and whatever was acknowledged is flushed with everything that was written to the same log before it.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    return engine
 
 
 # ---------------------------------------------------------------- the journal
@@ -255,7 +223,7 @@ class Engine:
         quiet = QuietLog(expected=("Asyncio task cancelled",))
         logging.getLogger("dbos").addFilter(quiet)
         stack.callback(logging.getLogger("dbos").removeFilter, quiet)
-        system = _system_engine(self._store.engine)
+        system = system_engine(self._store.engine, application_name=APPLICATION_NAME)
         stack.callback(system.dispose)
         await asyncio.to_thread(_prepare_tables, system, self._tuning)
         lease = await self._register(stack)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 from dbos import DBOS
+from toy_bot import QUICK, toy_bot, utc_now
+from toy_world import World, temporary, toy_command, toy_plan
 
 from bot.command import Done, Pending, Run, StepKind
 from bot.domain import JSON, OnFailure, Request, RequestState, Service, StepRecord, StepState
 from bot.errors import BackendErrorKind, PermanentBackendError, StartError
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 from bot.workflow import Engine
-from toy_bot import QUICK, toy_bot, utc_now
-from toy_world import World, temporary, toy_command, toy_plan
 
 
 @pytest.fixture
@@ -366,28 +366,55 @@ async def test_a_request_without_a_run_is_enqueued_again(database_url: str, worl
     assert request.state is RequestState.SUCCEEDED
 
 
-async def test_a_run_that_broke_off_is_stopped_and_can_be_retried(database_url: str, world: World) -> None:
-    broken = True
+async def test_a_run_that_the_engine_gave_up_is_stopped_and_can_be_retried(
+    database_url: str, world: World
+) -> None:
+    waits = asyncio.Event()
 
-    async def replan(_request: Request) -> Replanned:
-        if broken:
-            raise ZeroDivisionError
-        return Same()
+    async def first_time_for_ever(run: Run, _arguments: JSON) -> Done:
+        waits.set()
+        if run.operation("") == "r1.1.":
+            await asyncio.Event().wait()
+        return Done()
 
-    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
-        await bot.request(toy_plan())
-        handle = await DBOS.retrieve_workflow_async("r1.1")
-        with pytest.raises(Exception, match=r"division|Zero"):
-            await asyncio.wait_for(handle.get_result(polling_interval_sec=0.02), 10)
+    async with toy_bot(database_url, toy_command(world, claim=StepKind(first_time_for_ever))) as bot:
+        await bot.request(toy_plan(steps=("repository", "claim")))
+        await asyncio.wait_for(waits.wait(), 10)
+        await DBOS.cancel_workflow_async("r1.1")
         assert await bot.engine.sweep() == 1
         stopped = await bot.ended()
         assert stopped.state is RequestState.STOPPED
         assert "retry from here, or undo" in stopped.outcome
-        broken = False
         await bot.choose("retry")
         request = await bot.ended(run=2)
 
     assert request.state is RequestState.SUCCEEDED
+    assert world.log() == ["made repository toy"]
+
+
+async def test_a_mistake_while_looking_again_stops_with_a_reference(database_url: str, world: World) -> None:
+    async def replan(_request: Request) -> Replanned:
+        raise ZeroDivisionError
+
+    async with toy_bot(database_url, toy_command(world), replan=replan) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.state is RequestState.STOPPED
+    assert "the reference" in request.outcome
+    assert world.log() == []
+
+
+async def test_what_a_step_returns_must_be_json(database_url: str, world: World) -> None:
+    async def odd(_run: Run, _arguments: JSON) -> Done:
+        return Done(output={"what": object()})
+
+    async with toy_bot(database_url, toy_command(world, claim=StepKind(odd))) as bot:
+        await bot.request(toy_plan())
+        request = await bot.ended()
+
+    assert request.state is RequestState.UNDONE
+    assert "the reference" in request.outcome
 
 
 async def test_the_engines_rows_of_ended_runs_can_be_forgotten(database_url: str, world: World) -> None:
