@@ -114,7 +114,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    migrate(_load(options).secrets.database_url_value)
+    migrate(_load(options).secrets.database_url.get_secret_value())
     return 0
 
 
@@ -151,7 +151,7 @@ def _audit_export(options: argparse.Namespace) -> int:
 
 
 async def _with_store(options: argparse.Namespace, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-    async with Store.open_for_reading(_load(options).secrets.database_url_value) as store:
+    async with Store.open_for_reading(_load(options).secrets.database_url.get_secret_value()) as store:
         return await work(store)
 
 

@@ -75,13 +75,13 @@ async def open_bot(config: Config, *, clock: Callable[[], datetime] = utc_now) -
     commands = registry.load_commands()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
-            Store.open(config.secrets.database_url_value, clock=clock, enqueue=workflow.enqueue)
+            Store.open(config.secrets.database_url.get_secret_value(), clock=clock, enqueue=workflow.enqueue)
         )
         surroundings = Surroundings(
             state_folder=config.state_folder,
             base_folder=config.path.parent,
             entities=store,
-            secrets=config.secrets.for_backends(),
+            secrets={name: value.get_secret_value() for name, value in config.secrets.others.items()},
         )
         backends = await stack.enter_async_context(registry.open_backends(config, surroundings))
         client = await _slack_client(stack, config)
@@ -126,7 +126,7 @@ async def open_bot(config: Config, *, clock: Callable[[], datetime] = utc_now) -
         )
         edge = SlackEdge(
             client=client,
-            signing_secret=config.secrets.slack_signing_secret_value,
+            signing_secret=config.secrets.slack_signing_secret.get_secret_value(),
             identity=identity,
             dispatcher=dispatcher,
             decisions=decisions,
@@ -159,7 +159,7 @@ async def _slack_client(stack: AsyncExitStack, config: Config) -> AsyncWebClient
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=SLACK_TIMEOUT_SECONDS))
     )
     return AsyncWebClient(
-        token=config.secrets.slack_bot_token_value,
+        token=config.secrets.slack_bot_token.get_secret_value(),
         base_url=config.secrets.slack_api_url,
         session=session,
         retry_handlers=[],
@@ -204,7 +204,7 @@ async def _working(bot: Bot) -> AsyncIterator[None]:
 @asynccontextmanager
 async def socket_mode(bot: Bot) -> AsyncIterator[None]:
     """Receive over a websocket, without a public address. Raises StartError when the app token does not work."""
-    token = bot.config.secrets.slack_app_token_value
+    token = bot.config.secrets.slack_app_token.get_secret_value()
     try:
         await bot.client.apps_connections_open(app_token=token)
     except SlackApiError as error:

@@ -1,0 +1,248 @@
+"""Who somebody is, now: Slack's answer, joined with platform.yml.
+
+Answers are remembered for a minute, because they are asked for at every command; a decision asks afresh and fails closed: when
+Slack does not answer in time, the person is of kind UNKNOWN and holds nothing. Events throw away what they make old.
+Uses users.info, usergroups.list and usergroups.users.list; knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+import structlog
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.access import PLATFORM_ADMIN, TEAM_LEAD
+from bot.domain import Actor, PersonEntry, PersonKind, Platform
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED = timedelta(seconds=60)
+DEADLINE_SECONDS = 1.5
+"""Slack waits three seconds for our acknowledgement; two questions must fit."""
+_NOT_A_PERSON = frozenset({"user_not_found", "user_not_visible"})
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SlackUser:
+    """What users.info says, as far as it matters here."""
+
+    user_id: str
+    team_id: str
+    name: str
+    email: str
+    kind: PersonKind
+
+
+def parse_user(user: dict[str, Any], *, home_team_id: str) -> SlackUser:
+    """`users.info.user` -> who this is. Shape: docs.slack.dev, "User object"."""
+    profile = user.get("profile") or {}
+    return SlackUser(
+        user_id=user["id"],
+        team_id=user.get("team_id", ""),
+        name=user.get("real_name") or profile.get("real_name") or user.get("name", user["id"]),
+        email=(profile.get("email") or "").lower(),
+        kind=_kind(user, home_team_id),
+    )
+
+
+def _kind(user: dict[str, Any], home_team_id: str) -> PersonKind:
+    if user.get("deleted"):
+        return PersonKind.DEACTIVATED
+    if user.get("is_bot") or user.get("is_app_user") or user["id"] == "USLACKBOT":
+        return PersonKind.BOT
+    if user.get("is_stranger") or user.get("team_id", home_team_id) != home_team_id:
+        return PersonKind.EXTERNAL
+    if user.get("is_restricted") or user.get("is_ultra_restricted"):
+        return PersonKind.GUEST
+    return PersonKind.MEMBER
+
+
+class _Remembered(Generic[T]):
+    """Answers by key, each asked for once at a time and kept for a while."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[T]], clock: Callable[[], datetime]) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._known: dict[str, tuple[datetime, T]] = {}
+        self._asking: dict[str, asyncio.Task[T]] = {}
+
+    async def get(self, key: str, *, fresh: bool) -> T:
+        known = self._known.get(key)
+        if known is not None and not fresh and self._clock() - known[0] < REMEMBERED:
+            return known[1]
+        task = self._asking.get(key)
+        # A fresh answer is one that was asked for after the question: an older question in flight does not count.
+        if task is None or fresh:
+            task = asyncio.create_task(self._fetch(key))
+            # A caller that ran out of time leaves the question behind; its failure was told to nobody, and need not be.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._asking[key] = task
+        return await asyncio.shield(task)
+
+    async def _fetch(self, key: str) -> T:
+        asked_at = self._clock()
+        try:
+            answer = await self._ask(key)
+        finally:
+            if self._asking.get(key) is asyncio.current_task():
+                del self._asking[key]
+        self._known[key] = (asked_at, answer)
+        return answer
+
+    def forget(self, key: str | None = None) -> None:
+        if key is None:
+            self._known.clear()
+        else:
+            self._known.pop(key, None)
+
+
+class Directory:
+    """Answers who somebody is and who is in a group."""
+
+    def __init__(self, client: AsyncWebClient, platform: Platform, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._platform = platform
+        self._users: _Remembered[SlackUser] = _Remembered(self._ask_user, clock)
+        self._handles: _Remembered[dict[str, str]] = _Remembered(self._ask_handles, clock)
+        self._members: _Remembered[frozenset[str]] = _Remembered(self._ask_members, clock)
+
+    async def actor(self, user_id: str, *, fresh: bool = False) -> Actor:
+        """The person with teams and roles. Never raises for Slack's failures: an unanswered question gives UNKNOWN."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                user = await self._users.get(user_id, fresh=fresh)
+                groups = await self._groups(self._entries(), fresh=fresh)
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            log.warning("people.could_not_ask", user_id=user_id, error=type(error).__name__)
+            return self._unknown(user_id)
+        return self._actor(user, groups)
+
+    def _unknown(self, user_id: str) -> Actor:
+        return Actor(
+            user_id=user_id, team_id=self._platform.slack_team_id, name=user_id, kind=PersonKind.UNKNOWN
+        )
+
+    def _actor(self, user: SlackUser, groups: dict[str, frozenset[str]]) -> Actor:
+        aliases = self._platform.aliases.get(user.user_id, frozenset())
+        emails = frozenset({*aliases, *([user.email] if user.email else [])})
+        roles: dict[str, str] = {}
+        leads = set()
+        for team, by_role in self._platform.members.items():
+            held = [role for role, entries in by_role.items() if _listed(user, entries, groups)]
+            if TEAM_LEAD in held:
+                leads.add(team)
+            if held:
+                roles[team] = self._highest(held)
+        admin = _listed(user, self._platform.platform_admins, groups)
+        return Actor(
+            user_id=user.user_id,
+            team_id=user.team_id,
+            name=user.name,
+            email=user.email,
+            emails=emails,
+            kind=user.kind,
+            teams=frozenset(roles),
+            leads=frozenset(leads),
+            roles=roles,
+            platform_roles=frozenset({PLATFORM_ADMIN} if admin else ()),
+        )
+
+    def _highest(self, held: list[str]) -> str:
+        """Of several roles in one team, the one with the most permissions."""
+        return max(held, key=lambda name: (name == TEAM_LEAD, len(self._platform.roles[name].permissions)))
+
+    def _entries(self) -> list[PersonEntry]:
+        entries = list(self._platform.platform_admins)
+        for by_role in self._platform.members.values():
+            for listed in by_role.values():
+                entries += listed
+        return entries
+
+    async def _groups(self, entries: Iterable[PersonEntry], *, fresh: bool) -> dict[str, frozenset[str]]:
+        """Handle -> members, for the user groups these entries name."""
+        wanted = sorted({entry.user_group for entry in entries if entry.user_group})
+        if not wanted:
+            return {}
+        handles = await self._handles.get("", fresh=False)
+        if any(handle not in handles for handle in wanted):
+            handles = await self._handles.get("", fresh=True)
+        known = [handle for handle in wanted if handle in handles]
+        members = await asyncio.gather(*(self._members.get(handles[handle], fresh=fresh) for handle in known))
+        return dict(zip(known, members, strict=True))
+
+    async def group_members(self, group: str) -> list[str]:
+        """User ids of a gate's group, for telling them. Empty where Slack does not answer: the channel's card has to do."""
+        kind, _, rest = group.partition(":")
+        if kind == "leads":
+            entries = self._platform.members.get(rest, {}).get(TEAM_LEAD, ())
+        elif kind == "role":
+            name, _, team = rest.partition(":")
+            entries = self._platform.members.get(team, {}).get(name, ())
+        else:
+            entries = self._platform.platform_admins
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await self._resolve(entries)
+        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            log.warning("people.group_not_resolved", group=group, error=type(error).__name__)
+            return []
+
+    async def _resolve(self, entries: Iterable[PersonEntry]) -> list[str]:
+        entries = list(entries)
+        groups = await self._groups(entries, fresh=False)
+        found: dict[str, None] = {}
+        for entry in entries:
+            if entry.user_id:
+                found[entry.user_id] = None
+            elif entry.email:
+                answer = await self._client.users_lookupByEmail(email=entry.email)
+                found[answer["user"]["id"]] = None
+            else:
+                found |= dict.fromkeys(sorted(groups.get(entry.user_group, ())))
+        return list(found)
+
+    def forget_user(self, user_id: str) -> None:
+        self._users.forget(user_id)
+
+    def forget_groups(self) -> None:
+        self._handles.forget()
+        self._members.forget()
+
+    # ------------------------------------------------------------ questions to Slack
+
+    async def _ask_user(self, user_id: str) -> SlackUser:
+        try:
+            answer = await self._client.users_info(user=user_id)
+        except SlackApiError as error:
+            if hasattr(error.response, "get") and error.response.get("error") in _NOT_A_PERSON:
+                return SlackUser(user_id, "", user_id, "", PersonKind.EXTERNAL)
+            raise
+        return parse_user(answer["user"], home_team_id=self._platform.slack_team_id)
+
+    async def _ask_handles(self, _key: str) -> dict[str, str]:
+        """Handle -> id of every enabled user group: a disabled one counts as empty."""
+        answer = await self._client.usergroups_list(include_disabled=False)
+        return {
+            group["handle"]: group["id"] for group in answer["usergroups"] if not group.get("date_delete")
+        }
+
+    async def _ask_members(self, group_id: str) -> frozenset[str]:
+        answer = await self._client.usergroups_users_list(usergroup=group_id)
+        return frozenset(answer["users"])
+
+
+def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: dict[str, frozenset[str]]) -> bool:
+    return any(
+        entry.user_id == user.user_id
+        if entry.user_id
+        else (entry.email == user.email if entry.email else user.user_id in groups.get(entry.user_group, ()))
+        for entry in entries
+    )
