@@ -20,7 +20,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.errors import StartError, TemporaryBackendError, foreign_text
@@ -30,6 +30,9 @@ BUSY_TIMEOUT_MS = 30_000
 LOCK_WAIT_SECONDS = 10.0
 """How long migrating waits for another process that may be migrating the same file."""
 VERSION_TABLE = "schema_revision"
+_OUTAGES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
+"""Classes of SQLSTATE that say nothing of the statement: connection, login, no such database, deadlock, resources, locks,
+shutdown, the system below. The driver puts most of them into no class of its own."""
 _MIGRATION_LOCK = 0x706C6174  # "plat": any number, as long as every replica asks for the same one.
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -147,19 +150,13 @@ def _postgresql_engines(url: URL) -> Engines:
 
 
 def unavailable(error: Exception) -> TemporaryBackendError | None:
-    """The database's failure as a person may read it; None where the error is not the database's."""
-    if not isinstance(error, DBAPIError | OSError | TimeoutError) and not isinstance(error, SQLAlchemyError):
+    """The database's failure as a person may read it; None where the error is a mistake of ours."""
+    if not is_outage(error):
         return None
-    if isinstance(error, SQLAlchemyError) and not _is_outage(error):
-        return None
-    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    lowered = text.lower()
-    if "disk is full" in lowered or "no space left" in lowered or "disk full" in lowered:
-        message, fix = (
-            "The bot's database is full; nothing was recorded.",
-            "Ask the platform team to make room.",
-        )
-    elif "is locked" in lowered:
+    reasons = " ".join(_reasons(error)).lower()
+    if any(sign in reasons for sign in ("disk is full", "disk full", "no space left")):
+        message, fix = "The bot's database is full; nothing was recorded.", "Ask the platform team for room."
+    elif "is locked" in reasons:
         message, fix = "The bot's database is busy; nothing was recorded.", "Try again in a moment."
     else:
         message, fix = "The bot's database cannot be reached.", "Try again in a moment."
@@ -168,12 +165,21 @@ def unavailable(error: Exception) -> TemporaryBackendError | None:
     return translated
 
 
-def _is_outage(error: SQLAlchemyError) -> bool:
-    if isinstance(error, sa.exc.TimeoutError):
-        return True
-    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+def is_outage(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or state[:2] in _OUTAGES:
+            return True
+    return isinstance(error, OSError | sa.exc.TimeoutError | sa.exc.OperationalError | sa.exc.InterfaceError)
+
+
+def _reasons(error: BaseException | None) -> Iterator[str]:
+    """What the database said, the last first: after a full disk SQLite rolls back by itself, and what is raised in the end
+    is only that the savepoint is gone."""
+    while error is not None:
+        if isinstance(error, DBAPIError):
+            yield str(error.orig)
+        error = error.__context__
 
 
 # ---------------------------------------------------------------- one process per file
@@ -243,7 +249,7 @@ def _migrate_sqlite(url: URL, revision: str) -> None:
         with file_lock(file, wait_seconds=LOCK_WAIT_SECONDS), engine.begin() as connection:
             _upgrade(connection, revision)
     except DBAPIError as error:
-        raise StartError(f"The database {file} cannot be opened: {foreign_text(str(error.orig))}.") from error
+        raise cannot_start(error) from error
     finally:
         engine.dispose()
 
@@ -260,7 +266,7 @@ def _migrate_postgresql(url: URL, revision: str) -> None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             _upgrade(connection, revision)
     except DBAPIError as error:
-        raise StartError(f"PostgreSQL cannot be used: {foreign_text(str(error.orig))}.") from error
+        raise cannot_start(error) from error
     finally:
         engine.dispose()
 
@@ -283,6 +289,14 @@ def _refuse_newer(revision: str | None) -> None:
             f"The database was written by a newer platform-bot (schema {revision}).",
             fix="Install that version, or restore the backup made before the upgrade.",
         )
+
+
+def cannot_start(error: Exception) -> StartError:
+    """Why the database could not be opened, for the operator."""
+    reason = foreign_text(str(error.orig if isinstance(error, DBAPIError) else error))
+    return StartError(
+        f"The database cannot be used: {reason}.", fix="Check DATABASE_URL, and that the server answers."
+    )
 
 
 def check_schema(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from bot import audit, lifecycle, outbox, queries
 from bot.database import (
     Engines,
     async_url,
+    cannot_start,
     check_schema,
     file_lock,
     is_sqlite,
@@ -87,8 +88,11 @@ class Store:
             if is_sqlite(address):
                 stack.enter_context(file_lock(sqlite_file(address)))
             engines = await stack.enter_async_context(open_engines(address))
-            async with _translated(), engines.reader.connect() as connection:
-                await connection.run_sync(check_schema)
+            try:
+                async with engines.reader.connect() as connection:
+                    await connection.run_sync(check_schema)
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                raise cannot_start(error) from error
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
             writer = await stack.enter_async_context(GroupWriter(sessions))
             store = cls(engines, writer, clock=clock, enqueue=enqueue)

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from bot.database import unavailable
+from bot.database import is_outage, unavailable
 from bot.errors import ConflictError, TemporaryBackendError
 
 T = TypeVar("T")
@@ -31,8 +31,6 @@ class _Job:
     answer: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
-    fatal: bool = False
-    """`error` is one that makes the whole transaction worthless."""
 
     def settle(self) -> None:
         """Answer, unless the caller has gone: a cancelled caller's work is committed with the rest all the same."""
@@ -96,8 +94,7 @@ class GroupWriter:
                     if not job.answer.cancelled():
                         await _attempt(session, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the writer goes on
-            # Rolling back may fail too, where SQLite has done it by itself; that must not hide why it came to it.
-            failure = translate(next((job.error for job in batch if job.error and job.fatal), error))
+            failure = translate(error)
             for job in batch:
                 job.error = failure
         for job in batch:
@@ -108,24 +105,13 @@ async def _attempt(session: AsyncSession, job: _Job) -> None:
     """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
     try:
         async with session.begin_nested():
-            try:
-                job.result = await job.work(session)
-                await session.flush()
-            except DBAPIError as error:
-                job.error, job.fatal = error, _is_fatal(error)
-                raise
+            job.result = await job.work(session)
     except Exception as error:
-        if job.fatal or _is_fatal(error):
+        if is_outage(error):
+            # A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and
+            # what is executed after that would commit on its own.
             raise
         job.error = translate(error)
-
-
-def _is_fatal(error: Exception) -> bool:
-    """A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and what
-    is executed after that would commit on its own."""
-    return isinstance(error, OperationalError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
 
 
 def translate(error: Exception) -> Exception:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from database import Clock, PostgreSQL, running_postgresql
 
 from bot.database import migrate
 from bot.store import Store
-from database import Clock, PostgreSQL, running_postgresql
 
 ENGINES = ("sqlite", "postgresql")
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from database import Clock, PostgreSQL
+from requests_made import new_request
 from sqlalchemy.exc import DBAPIError
 
 from bot.database import async_url, file_lock, migrate, sync_url
 from bot.errors import StartError, TemporaryBackendError
 from bot.store import Store
-from database import Clock
-from requests_made import new_request
+from bot.transaction import Transaction
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_the_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
 
 
 async def test_an_unmigrated_database_is_not_opened(empty_database_url: str, clock: Clock) -> None:
-    with pytest.raises(StartError, match="not migrated.*") as refused:
+    with pytest.raises(StartError, match="not migrated") as refused:
         async with Store.open(empty_database_url, clock=clock):
             pass
     assert "python -m bot migrate" in refused.value.sentence
@@ -138,8 +140,49 @@ async def test_audit_events_cannot_be_changed_or_removed(store: Store) -> None:
 
 
 async def test_a_postgresql_that_is_away_is_said_so(clock: Clock, tmp_path: Path) -> None:
-    with pytest.raises(TemporaryBackendError, match="cannot be reached"):
-        async with Store.open(f"postgresql://bot@/bot?host={tmp_path}", clock=clock):
+    url = f"postgresql://bot@/bot?host={tmp_path}"
+    with pytest.raises(StartError, match="database cannot be used"):
+        async with Store.open(url, clock=clock):
             pass
-    with pytest.raises(StartError, match="PostgreSQL cannot be used"):
-        migrate(f"postgresql://bot@/bot?host={tmp_path}")
+    with pytest.raises(StartError, match="database cannot be used"):
+        migrate(url)
+
+
+async def test_a_database_that_does_not_exist_is_named(postgresql: PostgreSQL, clock: Clock) -> None:
+    with pytest.raises(StartError, match='"nope" does not exist'):
+        async with Store.open(postgresql.url("nope"), clock=clock):
+            pass
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "bot.db"
+    file.write_text("This is not a database, it is a letter to a friend. " * 100)
+
+    with pytest.raises(StartError, match="not a database"):
+        migrate(f"sqlite:///{file}")
+    with pytest.raises(StartError, match="not a database"):
+        async with Store.open(f"sqlite:///{file}", clock=clock):
+            pass
+
+
+async def test_lost_connections_are_said_and_replaced(postgresql: PostgreSQL, clock: Clock) -> None:
+    """As after a restart of the server: what was under way is lost, loudly, and the next one works."""
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'test_%'"
+    url = postgresql.create()
+
+    async def cut_off(tx: Transaction) -> None:
+        postgresql.execute(kill)
+        await tx.session.execute(sa.text("SELECT 1"))
+
+    async with Store.open(url, clock=clock) as store:
+        results = await asyncio.gather(
+            store.write(cut_off), store.open_request(new_request("r1")), return_exceptions=True
+        )
+        assert [type(one) for one in results] == [TemporaryBackendError] * 2
+
+        assert (await store.open_request(new_request("r2"))).created
+        assert [one.id for one in await store.list_requests()] == ["r2"]
+        postgresql.execute(kill)
+        assert (await store.open_request(new_request("r3"))).created
+        found = await store.verify_audit()
+        assert (found.ok, found.count) == (True, 2)

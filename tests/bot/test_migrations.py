@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from database import Clock
 
 from bot.database import VERSION_TABLE, known_revisions, migrate, sync_url
 from bot.errors import StartError
 from bot.migrations.scope import include_name
 from bot.store import Store
 from bot.tables import Table
-from database import Clock
 
 
 @contextmanager
@@ -33,9 +34,7 @@ def differences(url: str) -> list[object]:
     """What autogenerate would write."""
     with connected(url) as connection:
         options = {"version_table": VERSION_TABLE, "include_name": include_name, "compare_type": True}
-        return list(
-            compare_metadata(MigrationContext.configure(connection, opts=options), Table.metadata)
-        )
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), Table.metadata))
 
 
 @pytest.mark.parametrize("revision", known_revisions())
@@ -76,22 +75,16 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 def test_several_starting_at_once_migrate_once(empty_database_url: str) -> None:
-    barrier, errors = threading.Barrier(6), []
+    barrier = threading.Barrier(6)
 
     def start() -> None:
         barrier.wait()
-        try:
-            migrate(empty_database_url)
-        except Exception as error:
-            errors.append(error)
+        migrate(empty_database_url)
 
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(6) as starters:
+        for started in [starters.submit(start) for _ in range(6)]:
+            started.result()
 
-    assert errors == []
     with connected(empty_database_url) as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM audit_head")).scalar_one() == 1
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
+from database import Clock
+from requests_made import ALICE, LENA, OMAR, approval_gate, awaiting, ballot, new_request, proposal, queued
 
 from bot.domain import CardKind, Decision, RequestState
 from bot.errors import ConflictError, NotFoundError
 from bot.store import CardTarget, Store
-from database import Clock
-from requests_made import ALICE, LENA, OMAR, approval_gate, awaiting, ballot, new_request, proposal, queued
 
 
 async def events(store: Store, request_id: str = "r1") -> list[str]:
@@ -175,7 +175,9 @@ async def test_the_approval_that_completes_the_gates_queues_the_run(store: Store
 async def test_decision_event_and_enqueued_run_are_one_commit(store: Store) -> None:
     def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> None:
         connection.execute(sa.text("CREATE TABLE IF NOT EXISTS fake_runs (id TEXT, request TEXT)"))
-        connection.execute(sa.text("INSERT INTO fake_runs VALUES (:w, :r)"), {"w": workflow_id, "r": request_id})
+        connection.execute(
+            sa.text("INSERT INTO fake_runs VALUES (:w, :r)"), {"w": workflow_id, "r": request_id}
+        )
 
     store.enqueue_with(enqueue)
     request = await awaiting(store)

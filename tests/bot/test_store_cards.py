@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from database import Clock
+from requests_made import awaiting, ballot, queued
 
 from bot.domain import CardKind
 from bot.errors import NotFoundError
 from bot.store import Store
-from database import Clock
-from requests_made import awaiting, ballot, queued
 
 
 async def test_a_new_plan_has_its_cards_to_send(store: Store) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from database import Clock
+from requests_made import ALICE, LENA, awaiting, ballot, new_request, queued
 
 from bot.domain import DeploymentRecord, Record, RequestState, Service
 from bot.errors import TemporaryBackendError
@@ -14,9 +16,7 @@ from bot.records import apply_record
 from bot.store import Store
 from bot.tables import RequestRow
 from bot.transaction import Transaction
-from database import Clock
 from integrations.ports import Entity
-from requests_made import ALICE, LENA, awaiting, ballot, new_request, queued
 
 
 async def add_services(store: Store, clock: Clock, *names: str, team: str = "orders") -> None:

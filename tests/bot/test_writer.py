@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from database import Clock
+from requests_made import ALICE, new_request
 
 from bot.audit import Fact
 from bot.database import migrate
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.store import Store
 from bot.transaction import Transaction
-from database import Clock
-from requests_made import ALICE, new_request
 
 
 class Commits:
