@@ -4,6 +4,7 @@
 import { fragment, h, icon, iconButton } from "./dom.js";
 import { Composer } from "./composer.js";
 import { parseUsageHint } from "./completion.js";
+import { keepFocus } from "./focus.js";
 import { Home } from "./home.js";
 import { MessageList } from "./message_list.js";
 
@@ -51,7 +52,7 @@ export class ChannelColumn {
       this.composer.reset();
     }
     const isHome = channel.kind === "app" && state.tab === "home";
-    this.head.replaceChildren(this.#header(channel, state));
+    keepFocus(this.head, () => this.head.replaceChildren(this.#header(channel, state)));
     this.#describe(channel, state);
     this.home.element.hidden = !isHome;
     this.list.element.hidden = isHome;
@@ -66,7 +67,7 @@ export class ChannelColumn {
     return fragment(
       iconButton("menu", "Channels and people", () => this.store.update({ drawer: true }), { class: "icon-button drawer-opener" }),
       h("div", { class: "channel-title" }, h("h2", {}, named && icon(channel.kind === "private" ? "lock" : "hash"), title), detail && h("p", { class: "topic", title: detail }, detail)),
-      channel.kind === "app" ? this.#tabs(channel, tab) : hint && h("p", { class: "member-hint" }, hint),
+      channel.kind === "app" && app.home_tab ? this.#tabs(channel, tab) : hint && h("p", { class: "member-hint" }, hint),
     );
   }
 
@@ -93,7 +94,8 @@ export class ChannelColumn {
 
   #describe(channel, { directory, app }) {
     const title = `${channel.kind === "dm" || channel.kind === "app" ? "" : "#"}${directory.channelTitle(channel)}`;
-    this.composer.describe(channel.archived ? `${title} is archived` : `Message ${title}`, channel.archived);
+    const obstacle = channel.archived ? `${title} is archived` : !channel.is_member && `You are not a member of ${title}: you can read here, not write`;
+    this.composer.describe(obstacle || `Message ${title}`, Boolean(obstacle));
     const isWithoutApp = (channel.kind === "public" || channel.kind === "private") && !channel.bot_is_member && !channel.archived;
     this.note.hidden = !isWithoutApp;
     this.note.textContent = isWithoutApp ? `${app.name} is not in this channel: commands work, but it cannot post here.` : "";
@@ -125,8 +127,13 @@ export class ChannelColumn {
 }
 
 function memberHint(channel, app) {
-  const person = channel.is_member ? "You are a member" : "You are not a member";
-  return channel.bot_is_member ? `${person} · with ${app.name}` : person;
+  return [
+    channel.is_member ? "You are a member" : "You are not a member",
+    channel.bot_is_member && `with ${app.name}`,
+    channel.ext_shared && "shared with another company",
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 /** Up to three commands worth a first try, taken from what the workspace's apps say of themselves. */

@@ -87,7 +87,8 @@ export class Composer {
   /** As tall as its text, up to the limit that the style sheet sets. */
   #fit() {
     this.input.style.setProperty("height", "auto");
-    this.input.style.setProperty("height", `${this.input.scrollHeight}px`);
+    // A box that is not shown has no height to take.
+    if (this.input.scrollHeight) this.input.style.setProperty("height", `${this.input.scrollHeight}px`);
     this.button.disabled = this.input.value.trim() === "";
   }
 

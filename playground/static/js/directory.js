@@ -3,8 +3,8 @@
  */
 import { h, icon } from "./dom.js";
 
-const WHY_NOT = { deactivated: "deactivated account", bot: "an app" };
-const KINDS = { guest_multi: "guest", guest_single: "guest of one channel", external: "external, other company" };
+const WHY_NOT = { deactivated: "This account is closed: nobody can act as it.", bot: "An app acts by itself." };
+const KINDS = { guest_multi: "guest", guest_single: "guest", external: "external", deactivated: "deactivated", bot: "app" };
 
 export class Directory {
   constructor({ people, groups, app, self = null, sidebar = { channels: [], direct: [] } }) {
@@ -46,9 +46,15 @@ export class Directory {
   }
 }
 
-/** "Developer in team orders", with the kind of account where it is not an ordinary one. */
+/** "Developer in team orders · guest": the title, and the kind of account where it is not an ordinary one. */
 export function standing(person) {
   return [person.title, KINDS[person.kind]].filter(Boolean).join(" · ");
+}
+
+/** The name, with a badge for an account that is not an ordinary one. */
+export function nameWithKind(person) {
+  const kind = KINDS[person.kind];
+  return h("strong", {}, person.real_name, kind && [" ", h("span", { class: "badge" }, kind)]);
 }
 
 /** Why nobody can act as this person, or null. */

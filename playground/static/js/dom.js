@@ -57,7 +57,13 @@ export function safeUrl(text) {
   }
 }
 
+const PERMALINK = /^\/archives\/(\w+)\/p(\d+)$/;
+
+/** A link out of the page; the permalink of a message leads to its place in the page instead. */
 export function link(url, ...children) {
+  const { origin, pathname } = new URL(url);
+  const permalink = origin === location.origin && PERMALINK.exec(pathname);
+  if (permalink) return h("a", { href: `#channel=${permalink[1]}&message=p${permalink[2]}` }, ...children);
   return h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, ...children);
 }
 

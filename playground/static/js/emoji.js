@@ -2,10 +2,10 @@
  * Emoji shortcodes that apps of this kind use. A name that is not here stays as it was written.
  */
 const EMOJI = Object.fromEntries(
-  `+1 👍|thumbsup 👍|-1 👎|thumbsdown 👎|white_check_mark ✅|heavy_check_mark ✔️|ballot_box_with_check ☑️|x ❌|no_entry ⛔
+  `+1 👍|thumbsup 👍|-1 👎|thumbsdown 👎|white_check_mark ✅|heavy_check_mark ✔️|ballot_box_with_check ☑️|x ❌|heavy_multiplication_x ✖️|no_entry ⛔
 no_entry_sign 🚫|warning ⚠️|rotating_light 🚨|rocket 🚀|tada 🎉|hourglass ⌛|hourglass_flowing_sand ⏳|stopwatch ⏱️|alarm_clock ⏰
 timer_clock ⏲️|clock1 🕐|clock3 🕒|calendar 📅|date 📅|spiral_calendar_pad 🗓️|lock 🔒|unlock 🔓|key 🔑|closed_lock_with_key 🔐
-shield 🛡️|bell 🔔|no_bell 🔕|mega 📣|loudspeaker 📢|speech_balloon 💬|eyes 👀|eye 👁️|wave 👋|raised_hands 🙌|clap 👏|pray 🙏
+shield 🛡️|bell 🔔|no_bell 🔕|mega 📣|loudspeaker 📢|speech_balloon 💬|eyes 👀|eye 👁️|wave 👋|raised_hand ✋|hand ✋|raised_hands 🙌|clap 👏|pray 🙏
 muscle 💪|point_right 👉|point_left 👈|point_up ☝️|point_down 👇|smile 😄|grinning 😀|slightly_smiling_face 🙂|wink 😉|thinking_face 🤔
 sweat_smile 😅|cry 😢|heart ❤️|star ⭐|sparkles ✨|fire 🔥|boom 💥|zap ⚡|bulb 💡|memo 📝|pencil ✏️|pencil2 ✏️|clipboard 📋|page_facing_up 📄
 scroll 📜|books 📚|book 📖|bookmark 🔖|label 🏷️|link 🔗|paperclip 📎|pushpin 📌|mag 🔍|mag_right 🔎|package 📦|gift 🎁|inbox_tray 📥

@@ -46,7 +46,7 @@ export class Floating {
     const anchor = this.anchor.getBoundingClientRect();
     const style = this.panel.style;
     if (this.align === "width") style.setProperty("width", `${anchor.width}px`);
-    style.setProperty("max-height", `${Math.max(anchor.top, innerHeight - anchor.bottom) - GAP_PX - EDGE_PX}px`);
+    style.setProperty("--room", `${Math.max(anchor.top, innerHeight - anchor.bottom) - GAP_PX - EDGE_PX}px`);
     const { width, height } = this.panel.getBoundingClientRect();
     const below = innerHeight - anchor.bottom - GAP_PX >= height + EDGE_PX;
     const wanted = this.align === "end" ? anchor.right - width : anchor.left;

@@ -69,6 +69,7 @@ function start() {
   store.on(["sidebar", "channel", "connected"], (state) => state.as && sidebar.showPlaces(state));
   store.on(["sidebar", "channel", "tab", "loading"], (state) => state.directory && column.showPlace(state));
   store.on(["messages", "loading", "hasMore"], (state) => state.directory && (column.showMessages(state), column.showIntro(state)));
+  store.on(["sought"], ({ sought }) => sought && column.list.reveal(sought));
   store.on(["home", "homeLoaded", "tab"], (state) => state.directory && column.showHome(state));
   store.on(["thread"], (state) => thread.show(state.thread, state.directory, state.directory?.channel(state.channel)));
   store.on(["views"], (state) => modal.show(state.views, state.directory));

@@ -6,7 +6,7 @@ import { avatar, standing } from "./directory.js";
 import { emojiNode } from "./glyphs.js";
 import { renderMrkdwn } from "./mrkdwn.js";
 import { renderBlocks } from "./blocks/index.js";
-import { ago, clock, moment, toDate } from "./time.js";
+import { clock, dayAndClock, moment, toDate } from "./time.js";
 
 /**
  * @param {Object} message
@@ -32,7 +32,7 @@ export function renderMessage(message, { directory, surface, grouped, onThread }
       message.ephemeral && h("p", { class: "only-you" }, icon("eye"), "Only visible to you"),
       !grouped && heading(message, author, isApp),
       contentOf(message, directory, surface),
-      message.reactions?.length > 0 && reactionsOf(message, directory),
+      Object.keys(message.reactions ?? {}).length > 0 && reactionsOf(message, directory),
       message.reply_count > 0 && onThread && threadLink(message, onThread),
     ),
     onThread && !message.ephemeral && h("div", { class: "message-tools" }, iconButton("reply", "Reply in thread", () => onThread(message))),
@@ -64,9 +64,9 @@ function contentOf(message, directory, surface) {
 }
 
 function reactionsOf({ reactions }, directory) {
-  const reaction = ({ name, users }) =>
+  const reaction = ([name, users]) =>
     h("span", { class: "reaction", title: users.map((id) => directory.person(id).real_name).join(", ") }, emojiNode(name), ` ${users.length}`);
-  return h("p", { class: "reactions" }, reactions.map(reaction));
+  return h("p", { class: "reactions" }, Object.entries(reactions).map(reaction));
 }
 
 function threadLink(message, onThread) {
@@ -76,6 +76,6 @@ function threadLink(message, onThread) {
     { type: "button", class: "thread-link", on: { click: () => onThread(message) } },
     icon("reply"),
     `${count} ${count === 1 ? "reply" : "replies"}`,
-    message.latest_reply && h("span", { class: "thread-latest" }, `last ${ago(toDate(message.latest_reply))}`),
+    message.latest_reply && h("span", { class: "thread-latest" }, `last ${dayAndClock(message.latest_reply)}`),
   );
 }

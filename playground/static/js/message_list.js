@@ -58,6 +58,16 @@ export class MessageList {
     this.onBottom();
   }
 
+  /** Shows one message among the others, if it is on the page. */
+  reveal(ts) {
+    const element = this.#rows.get(ts)?.element;
+    if (!element) return;
+    this.#atBottom = false;
+    element.scrollIntoView({ block: "center" });
+    element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+  }
+
   sync(messages, directory) {
     const newest = [...this.#rows.keys()].at(-1);
     const isPrepend = this.#rows.size > 0 && messages.at(-1)?.ts === newest && messages.length > this.#rows.size;

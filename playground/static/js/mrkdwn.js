@@ -53,8 +53,13 @@ function renderLines(text, inline) {
   return runs.map(({ kind, lines }) => h(kind === "quote" ? "blockquote" : "p", {}, brokenLines(lines.map(inline))));
 }
 
+/** Lines under each other; one that begins with an emoji hangs behind it when it wraps, as the items of a checklist do. */
 function brokenLines(lines) {
-  return lines.flatMap((nodes, index) => (index ? [h("br"), nodes] : [nodes]));
+  const isItem = (nodes) => nodes?.[0] instanceof Element && nodes[0].matches(".glyph, .emoji");
+  return lines.flatMap((nodes, index) => {
+    const needsBreak = index > 0 && !isItem(nodes) && !isItem(lines[index - 1]);
+    return [needsBreak && h("br"), isItem(nodes) ? h("span", { class: "status-line" }, nodes) : nodes];
+  });
 }
 
 function matchAt(pattern, text, at) {

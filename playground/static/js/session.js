@@ -74,20 +74,22 @@ export class Session {
   #go(place) {
     const { as, channel, tab, thread } = this.#state;
     if (place.as && place.as !== as && this.#state.directory?.person(place.as).can_act) return this.#guard(this.switchPerson(place.as));
-    const isHere = place.channel === channel && (place.tab ?? tab) === tab && place.thread === (thread?.ts ?? null);
+    const isHere = !place.message && place.channel === channel && (place.tab ?? tab) === tab && place.thread === (thread?.ts ?? null);
     return isHere ? undefined : this.#guard(this.#openPlace(place));
   }
 
-  async #openPlace({ channel: wanted, tab, thread }) {
+  async #openPlace({ channel: wanted, tab, thread, message }) {
     const { sidebar } = this.#state;
     const channel = findChannel(sidebar, wanted) ?? sidebar.channels.find((each) => each.is_member) ?? sidebar.channels[0] ?? sidebar.direct[0];
     if (!channel) return;
     await this.openChannel(channel.id, tab, channel.id === wanted ? thread : null);
+    if (message && channel.id === wanted) this.store.update({ sought: message });
   }
 
   async openChannel(id, tab = null, thread = null) {
     const channel = findChannel(this.#state.sidebar, id);
-    const shown = channel.kind === "app" ? (tab ?? (channel.unread ? "messages" : "home")) : "messages";
+    const hasHome = channel.kind === "app" && this.#state.app.home_tab;
+    const shown = hasHome ? (tab ?? (channel.unread ? "messages" : "home")) : "messages";
     const isSame = id === this.#state.channel && !this.#state.loading;
     this.store.update({ channel: id, tab: shown, drawer: false, ...(isSame ? {} : { messages: [], hasMore: false, loading: true, thread: null }) });
     this.#remember();
@@ -113,7 +115,8 @@ export class Session {
   async #loadHome() {
     const { as } = this.#state;
     const { view } = await api.home(as);
-    if (as === this.#state.as) this.store.update({ home: view, homeLoaded: true });
+    // The app may have published before this answer came: nothing does not replace something.
+    if (as === this.#state.as) this.store.update({ home: view ?? this.#state.home, homeLoaded: true });
   }
 
   async openThread(ts) {

@@ -35,6 +35,7 @@ export function initialState() {
     hasMore: false,
     loading: true,
     thread: null,
+    sought: null,
     views: [],
     home: null,
     homeLoaded: false,

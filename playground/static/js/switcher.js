@@ -2,7 +2,7 @@
  * Who the page acts as, and the list of everyone it could act as.
  */
 import { h, icon, uniqueId } from "./dom.js";
-import { avatar, standing, whyNot } from "./directory.js";
+import { avatar, nameWithKind, whyNot } from "./directory.js";
 import { Floating } from "./floating.js";
 
 export class Switcher {
@@ -11,7 +11,7 @@ export class Switcher {
     this.menu = h("div", { class: "menu people-menu", role: "menu", id: uniqueId("people"), "aria-label": "Act as" });
     this.button = h("button", { type: "button", class: "switcher-button", "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": this.menu.id });
     this.element = h("div", { class: "switcher" }, this.button, this.menu);
-    this.floating = new Floating(this.button, this.menu);
+    this.floating = new Floating(this.button, this.menu, "start");
     this.button.addEventListener("click", () => this.#toggle(!this.floating.isOpen));
     this.menu.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -20,7 +20,7 @@ export class Switcher {
     const person = directory.person(as);
     this.button.replaceChildren(
       avatar(person),
-      h("span", { class: "switcher-text" }, h("small", {}, "acting as"), h("strong", {}, person.real_name), h("small", {}, standing(person))),
+      h("span", { class: "switcher-text" }, h("small", {}, "acting as"), nameWithKind(person), h("small", {}, person.title)),
       icon("chevron"),
     );
     const people = [...directory.people].sort((one, other) => Number(other.can_act) - Number(one.can_act));
@@ -29,8 +29,8 @@ export class Switcher {
 
   #item(person, as) {
     const reason = whyNot(person);
-    const detail = reason ? [standing(person), reason].filter(Boolean).join(" · ") : standing(person);
-    const inside = [avatar(person), h("span", { class: "switcher-text" }, h("strong", {}, person.real_name), h("small", {}, detail)), person.id === as && icon("check")];
+    const text = h("span", { class: "switcher-text" }, nameWithKind(person), h("small", {}, reason ?? person.title));
+    const inside = [avatar(person), text, person.id === as && icon("check")];
     const shared = { role: "menuitemradio", class: "menu-item", tabindex: "-1", "aria-checked": String(person.id === as) };
     if (reason) return h("span", { ...shared, "aria-disabled": "true" }, inside);
     const choose = (event) => {

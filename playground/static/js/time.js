@@ -33,6 +33,12 @@ export function dayLabel(ts, now = new Date()) {
   return nearDay(toDate(ts), now) ?? LONG.format(toDate(ts));
 }
 
+/** "today at 14:02" */
+export function dayAndClock(ts, now = new Date()) {
+  const day = nearDay(toDate(ts), now)?.toLowerCase() ?? SHORT.format(toDate(ts));
+  return `${day} at ${clock(ts)}`;
+}
+
 function nearDay(date, now) {
   for (const [offset, label] of [[0, "Today"], [-1, "Yesterday"], [1, "Tomorrow"]]) {
     if (date.toDateString() === new Date(now.getTime() + offset * DAY_MS).toDateString()) return label;
@@ -40,7 +46,7 @@ function nearDay(date, now) {
   return null;
 }
 
-export function ago(date, now = new Date()) {
+function ago(date, now = new Date()) {
   const seconds = Math.round((date - now) / 1000);
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   for (const [unit, size] of [["day", 86_400], ["hour", 3600], ["minute", 60]]) {
@@ -68,6 +74,5 @@ export function slackDate(unixSeconds, pattern, fallback, now = new Date()) {
   if (Number.isNaN(date.getTime())) return fallback;
   const unknown = [...pattern.matchAll(/\{(\w+)\}/g)].some(([, token]) => !(token in TOKENS));
   if (unknown) return fallback;
-  const text = pattern.replace(/\{(\w+)\}/g, (_, token) => TOKENS[token](date, now));
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return pattern.replace(/\{(\w+)\}/g, (_, token) => TOKENS[token](date, now));
 }

@@ -1,0 +1,149 @@
+"""People at the page: headless Chromium against a real playground with a real Bolt app behind it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import expect as expect
+
+from playground.server import Playground
+from tests.playground.conftest import Install, Installed, make_manifest
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+USAGE = "create-service NAME | status [SERVICE] | promote SERVICE | help"
+
+WIDE = ViewportSize(width=1280, height=800)
+NARROW = ViewportSize(width=380, height=720)
+
+
+def chromium_path() -> str | None:
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = chromium_path()
+    if path is None:
+        reason = "no Chromium: install one or name it in CHROMIUM"
+        # A build that silently tests less than it says would be worse than a red one.
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@dataclass
+class Complaints:
+    """What no page may do in any test; `expected` names console errors that the test causes itself."""
+
+    expected: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page, origin: str) -> None:
+        page.on("pageerror", lambda error: self.seen.append(f"uncaught: {error}"))
+        page.on("console", lambda line: line.type == "error" and self.seen.append(f"console: {line.text}"))
+        page.on("dialog", lambda dialog: self.seen.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda asked: self._check(asked.url, origin))
+
+    def _check(self, url: str, origin: str) -> None:
+        if not url.startswith((origin, origin.replace("http", "ws", 1))):
+            self.seen.append(f"asked another host: {url}")
+
+    def unexpected(self) -> list[str]:
+        return [text for text in self.seen if not any(part in text for part in self.expected)]
+
+
+@pytest.fixture
+def complaints() -> AsyncIterator[Complaints]:
+    watched = Complaints()
+    yield watched
+    assert watched.unexpected() == []
+
+
+OpenPage = Callable[..., Awaitable[Page]]
+
+
+@pytest.fixture
+def open_page(browser: Browser, complaints: Complaints) -> OpenPage:
+    """A window of somebody's own, in a channel (by name), with the page ready."""
+
+    async def open_page(
+        playground: Playground, person: str = "alice", channel: str = "#orders", **context: Any
+    ) -> Page:
+        window = await browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **context})
+        page = await window.new_page()
+        page.set_default_timeout(10_000)
+        complaints.watch(page, playground.base_url)
+        actor = playground.actor(person)
+        place = playground.world.app_channel(actor.id) if channel == "app" else playground.channel(channel)
+        await page.goto(f"{playground.base_url}?as={actor.id}#{place.id}")
+        await expect(page.locator("#sidebar [aria-current=page]")).to_be_attached()
+        return page
+
+    return open_page
+
+
+@pytest.fixture
+async def installed(install_over_socket: Install) -> Installed:
+    """The playground with an app whose one command knows four verbs."""
+    manifest = make_manifest()
+    manifest["features"]["slash_commands"][0]["usage_hint"] = USAGE
+    return await install_over_socket(manifest)
+
+
+@pytest.fixture
+def playground(installed: Installed) -> Playground:
+    return installed.playground
+
+
+def plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text}
+
+
+def mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text}
+
+
+def section(text: str, block_id: str = "text", **more: Any) -> dict[str, Any]:
+    return {"type": "section", "block_id": block_id, "text": mrkdwn(text), **more}
+
+
+def button(label: str, action_id: str, **more: Any) -> dict[str, Any]:
+    return {"type": "button", "action_id": action_id, "text": plain(label), **more}
+
+
+def option(text: str) -> dict[str, Any]:
+    return {"text": plain(text), "value": text}
+
+
+def text_field(block_id: str, label: str, **element: Any) -> dict[str, Any]:
+    typed = {"type": "plain_text_input", "action_id": "value", **element}
+    return {"type": "input", "block_id": block_id, "label": plain(label), "element": typed}
+
+
+def modal(title: str, blocks: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"type": "modal", "callback_id": "form", "title": plain(title), "blocks": blocks, **more}
+
+
+async def deadline_passes(installed: Installed, payload_type: str) -> None:
+    """The three seconds that the app has are over, without anybody waiting for them."""
+    await installed.playground.until(lambda: installed.playground.deliveries(payload_type))
+    installed.playground.clock.advance(4)
