@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from bot import audit, checkup, logs, manifest, registry
 from bot import config as configuration
-from bot.app import health_only, http_mode, open_bot, socket_mode
+from bot.app import health_only, http_mode, open_bot, socket_mode, utc_now
 from bot.database import migrate
 from bot.errors import PlatformError
 from bot.store import Store
@@ -151,7 +151,9 @@ def _audit_export(options: argparse.Namespace) -> int:
 
 
 async def _with_store(options: argparse.Namespace, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-    async with Store.open_for_reading(_load(options).secrets.database_url.get_secret_value()) as store:
+    async with Store.open_for_reading(
+        _load(options).secrets.database_url.get_secret_value(), clock=utc_now
+    ) as store:
         return await work(store)
 
 

@@ -213,11 +213,11 @@ async def socket_mode(bot: Bot) -> AsyncIterator[None]:
             fix="Socket Mode needs SLACK_APP_TOKEN with the scope connections:write.",
         ) from error
     handler = AsyncSocketModeHandler(bot.edge.app, token)
-    await handler.connect_async()
+    await handler.connect_async()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager

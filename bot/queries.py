@@ -84,6 +84,7 @@ async def list_requests(
     requester: str,
     service: str,
     teams: Sequence[str],
+    states: Sequence[RequestState],
     only_open: bool,
     before: str,
     limit: int,
@@ -96,8 +97,8 @@ async def list_requests(
         statement = statement.where(col(RequestRow.service) == service)
     if teams:
         statement = statement.where(col(RequestRow.team).in_(teams))
-    if only_open:
-        statement = statement.where(col(RequestRow.state).in_(sorted(OPEN_STATES)))
+    if states or only_open:
+        statement = statement.where(col(RequestRow.state).in_(sorted(states or OPEN_STATES)))
     last = await session.get(RequestRow, before) if before else None
     if last is not None:
         statement = statement.where(

@@ -88,17 +88,23 @@ class Store:
             if is_sqlite(address):
                 stack.enter_context(file_lock(sqlite_file(address)))
             engines = await stack.enter_async_context(open_engines(address))
-            try:
-                async with engines.reader.connect() as connection:
-                    await connection.run_sync(check_schema)
-            except (sa.exc.SQLAlchemyError, OSError) as error:
-                raise cannot_start(error) from error
+            await _refuse_other_schema(engines)
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
             writer = await stack.enter_async_context(GroupWriter(sessions))
             store = cls(engines, writer, clock=clock, enqueue=enqueue)
             if is_sqlite(address):
                 await store.write(outbox.release_claims)
             yield store
+
+    @classmethod
+    @asynccontextmanager
+    async def open_for_reading(cls, url: str, *, clock: Clock) -> AsyncIterator[Store]:
+        """Beside a running bot: no lock is taken, and the database itself refuses every write. Raises StartError."""
+        async with open_engines(async_url(url)) as opened:
+            await _refuse_other_schema(opened)
+            sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
+            async with GroupWriter(sessions) as writer:
+                yield cls(Engines(opened.reader, opened.reader), writer, clock=clock, enqueue=None)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -234,6 +240,7 @@ class Store:
         requester: str = "",
         service: str = "",
         teams: Sequence[str] = (),
+        states: Sequence[RequestState] = (),
         only_open: bool = False,
         before: str = "",
         limit: int = 20,
@@ -244,6 +251,7 @@ class Store:
                 requester=requester,
                 service=service,
                 teams=teams,
+                states=states,
                 only_open=only_open,
                 before=before,
                 limit=limit,
@@ -395,6 +403,14 @@ class Store:
             if event.sequence > head.sequence or not verifier.check(event):
                 break
         return verifier.close(head)
+
+
+async def _refuse_other_schema(engines: Engines) -> None:
+    try:
+        async with engines.reader.connect() as connection:
+            await connection.run_sync(check_schema)
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise cannot_start(error) from error
 
 
 @asynccontextmanager
