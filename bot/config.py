@@ -6,26 +6,37 @@ makes of its own settings is judged by `bot.registry`, in the same form.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from bot import config_file
-from bot.config_file import Document, Location
+from bot.config_file import Document, Location, nearest, shown
+from bot.config_links import Sections, check_links, permissions_of
 from bot.config_model import ApprovalSection, BackendSection, File, TeamSection, seconds
 from bot.domain import ApprovalRule, Environment, PersonEntry, Platform, Role, Team
 from bot.errors import ConfigError, Problem
 
 SLACK_API_URL = "https://slack.com/api/"
 STATE_FOLDER = "var"
-OWN_SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "DATABASE_URL")
-_BUILT_IN_GROUPS = ("team_leads", "platform_admins")
+_FORMS = {
+    "SLACK_BOT_TOKEN": (r"xoxb-\S+", "the bot token, which begins with xoxb-"),
+    "SLACK_APP_TOKEN": (r"xapp-\S+", "an app-level token with connections:write, which begins with xapp-"),
+    "SLACK_SIGNING_SECRET": (r"\S+", "the signing secret of the app"),
+    "DATABASE_URL": (
+        r"(?:sqlite(?:\+aiosqlite)?|postgres|postgresql(?:\+asyncpg)?)://.+",
+        "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
+    ),
+    "SLACK_API_URL": (r"https?://\S+", "an address such as https://slack.com/api/"),
+}
+"""Variable -> its form, and that form in words."""
+OWN_SECRETS = tuple(name for name in _FORMS if name != "SLACK_API_URL")
 
 
 @dataclass(frozen=True)
@@ -43,17 +54,16 @@ class Secrets:
     def require_slack(self, *, app_token: bool) -> None:
         """Raises ConfigError naming every missing variable."""
         wanted = {
-            "SLACK_BOT_TOKEN": (self.slack_bot_token, "the bot token (xoxb-…)"),
-            "SLACK_SIGNING_SECRET": (self.slack_signing_secret, "the signing secret of the app"),
+            "SLACK_BOT_TOKEN": self.slack_bot_token,
+            "SLACK_SIGNING_SECRET": self.slack_signing_secret,
         }
         if app_token:
-            wanted["SLACK_APP_TOKEN"] = (
-                self.slack_app_token,
-                "an app-level token with connections:write (xapp-…)",
-            )
+            wanted["SLACK_APP_TOKEN"] = self.slack_app_token
         missing = [
-            Problem("environment", name, "not set", f"{what}, or {name}_FILE naming a file")
-            for name, (value, what) in wanted.items()
+            Problem(
+                "environment", name, "not set", f"{_FORMS[name][1]}; or {name}_FILE naming a file with it"
+            )
+            for name, value in wanted.items()
             if not value.get_secret_value()
         ]
         if missing:
@@ -85,14 +95,7 @@ def json_schema() -> dict[str, Any]:
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Raises ConfigError with every problem at once."""
     document = config_file.read(path)
-    problems: list[Problem] = []
-    file: File | None = None
-    try:
-        file = File.model_validate(document.data)
-    except ValidationError as error:
-        problems += [_problem(document, one) for one in error.errors()]
-    if file is not None:
-        problems += _cross_references(document, file)
+    file, problems = _validate(document)
     state_folder = Path(environ.get("PLATFORM_STATE", "") or STATE_FOLDER)
     secrets, missing = _secrets(environ, state_folder)
     problems += missing
@@ -110,29 +113,50 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     )
 
 
+def _validate(document: Document) -> tuple[File | None, list[Problem]]:
+    """First each section for itself, then how those that are well formed belong together."""
+    problems = list(document.problems)
+    file: File | None = None
+    broken: set[Any] = set()
+    try:
+        file = File.model_validate(document.data)
+    except ValidationError as error:
+        broken = {one["loc"][0] for one in error.errors()}
+        problems += [_problem(document, one) for one in error.errors()]
+    kinds = get_type_hints(File)
+    whole = {
+        name: TypeAdapter(kinds[name]).validate_python(value)
+        for name, value in document.data.items()
+        if name in kinds and name not in broken
+    }
+    return file, problems + check_links(Sections(document, whole))
+
+
 # ---------------------------------------------------------------- secrets
 
 
 def _secrets(environ: Mapping[str, str], state_folder: Path) -> tuple[Secrets, list[Problem]]:
     """Every variable ending in _FILE names a file that holds the value of the variable without it."""
-    values = dict(environ)
-    problems = []
-    for name, file in environ.items():
+    values, problems = dict(environ), []
+    for name in sorted(environ):
         bare = name.removesuffix("_FILE")
-        if bare == name or not file or (bare not in OWN_SECRETS and bare in environ):
+        if bare == name or not environ[name] or (bare not in OWN_SECRETS and bare in environ):
+            continue
+        if environ.get(bare):
+            problems.append(Problem("environment", bare, f"is set, and so is {name}", "one of the two"))
             continue
         try:
-            values[bare] = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
+            values[bare] = Path(environ[name]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            # Not every variable of this form is ours: SSL_CERT_FILE names no secret of anybody.
             if bare in OWN_SECRETS:
-                problems.append(
-                    Problem(
-                        "environment",
-                        name,
-                        error.strerror or "cannot be read",
-                        "a file that holds the secret",
-                    )
-                )
+                reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+                problems.append(Problem("environment", name, reason or "cannot be read", _FORMS[bare][1]))
+    problems += [
+        Problem("environment", name, "does not look like one (what it holds is not shown)", accepted)
+        for name, (form, accepted) in _FORMS.items()
+        if values.get(name) and not re.fullmatch(form, values[name])
+    ]
     default_database = f"sqlite:///{state_folder.absolute() / 'platform.db'}"
     api_url = values.get("SLACK_API_URL") or SLACK_API_URL
     return Secrets(
@@ -140,6 +164,7 @@ def _secrets(environ: Mapping[str, str], state_folder: Path) -> tuple[Secrets, l
         slack_app_token=SecretStr(values.get("SLACK_APP_TOKEN", "")),
         slack_signing_secret=SecretStr(values.get("SLACK_SIGNING_SECRET", "")),
         database_url=SecretStr(values.get("DATABASE_URL") or default_database),
+        # slack_sdk appends the method's name to it as it stands.
         slack_api_url=api_url if api_url.endswith("/") else api_url + "/",
         others={name: SecretStr(value) for name, value in values.items() if name not in OWN_SECRETS},
     ), problems
@@ -155,16 +180,9 @@ def _problem(document: Document, error: Any) -> Problem:
         return Problem(document.file, where, "missing", _expected(location))
     if error["type"] == "extra_forbidden":
         known = _keys_beside(location)
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return Problem(document.file, where, "unknown key", hint + ", ".join(known))
+        return Problem(document.file, where, "unknown key", nearest(str(location[-1]), known))
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("accepted: ")
-    return Problem(document.file, where, _shown(error.get("input")), message)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:79] + "…"
+    return Problem(document.file, where, shown(error.get("input")), message)
 
 
 def _keys_beside(location: Location) -> list[str]:
@@ -200,90 +218,6 @@ def _expected(location: Location) -> str:
     return str(node.get("description") or _resolve(schema, node).get("description") or "a value").rstrip(".")
 
 
-def _cross_references(document: Document, file: File) -> Iterator[Problem]:
-    """What is well-formed alone but does not fit together."""
-
-    def wrong(location: Location, value: object, accepted: str) -> Problem:
-        return Problem(document.file, document.place(location), _shown(value), accepted)
-
-    roles, environments = list(file.roles), [one.name for one in file.environments]
-    for name, role in file.roles.items():
-        if role.includes is not None and role.includes not in file.roles:
-            yield wrong(("roles", name, "includes"), role.includes, f"a role: {', '.join(roles)}")
-        elif _includes_itself(file, name):
-            yield wrong(
-                ("roles", name, "includes"), role.includes, "roles that do not include each other in a circle"
-            )
-    for name, team in file.teams.items():
-        for role_name in team.members:
-            if role_name not in file.roles:
-                yield wrong(("teams", name, "members", role_name), role_name, f"a role: {', '.join(roles)}")
-        for environment in team.notifications.deployments:
-            if environment not in environments:
-                yield wrong(
-                    ("teams", name, "notifications", "deployments", environment),
-                    environment,
-                    ", ".join(environments),
-                )
-    for environment in file.notifications.deployments:
-        if environment not in environments:
-            yield wrong(("notifications", "deployments", environment), environment, ", ".join(environments))
-    yield from _environment_problems(document, file)
-    rule = file.rules.create_service_approval
-    if rule is not None and rule.from_ not in (*_BUILT_IN_GROUPS, *roles):
-        yield wrong(
-            ("rules", "create_service_approval", "from"), rule.from_, ", ".join((*_BUILT_IN_GROUPS, *roles))
-        )
-
-
-def _environment_problems(document: Document, file: File) -> Iterator[Problem]:
-    groups = (*_BUILT_IN_GROUPS, *file.roles)
-    seen: set[str] = set()
-    for index, environment in enumerate(file.environments):
-        at: Location = ("environments", index)
-        if environment.name in seen:
-            yield Problem(
-                document.file,
-                document.place((*at, "name")),
-                _shown(environment.name),
-                "each environment once",
-            )
-        seen.add(environment.name)
-        if index == 0 and not environment.follows:
-            yield Problem(
-                document.file,
-                document.place(at),
-                "follows nothing",
-                "follows: BRANCH, for the first environment",
-            )
-        if index > 0 and environment.follows:
-            yield Problem(
-                document.file,
-                document.place((*at, "follows")),
-                _shown(environment.follows),
-                "nothing: only the first environment follows a branch, the others move by promotion",
-            )
-        approval = environment.approval
-        if approval is not None and approval.from_ not in groups:
-            yield Problem(
-                document.file,
-                document.place((*at, "approval", "from")),
-                _shown(approval.from_),
-                ", ".join(groups),
-            )
-
-
-def _includes_itself(file: File, name: str) -> bool:
-    seen = {name}
-    current = file.roles[name].includes
-    while current is not None and current in file.roles:
-        if current in seen:
-            return True
-        seen.add(current)
-        current = file.roles[current].includes
-    return False
-
-
 # ---------------------------------------------------------------- values
 
 
@@ -299,7 +233,7 @@ def _platform(file: File) -> Platform:
         )
         for index, one in enumerate(file.environments)
     )
-    rules = file.model_dump(mode="json", include={"roles", "environments", "rules"})
+    rules = file.model_dump(mode="json", include={"roles", "environments", "rules", "golden_paths", "prices"})
     return Platform(
         name=file.platform.name,
         slack_team_id=file.slack.team_id,
@@ -310,7 +244,10 @@ def _platform(file: File) -> Platform:
         },
         platform_admins=tuple(_entry(one) for one in file.platform_admins),
         aliases={one.slack: frozenset(email.lower() for email in one.emails) for one in file.people},
-        roles={name: Role(name, role.title, _permissions(file, name)) for name, role in file.roles.items()},
+        roles={
+            name: Role(name, role.title, permissions_of(name, file.roles))
+            for name, role in file.roles.items()
+        },
         environments=environments,
         golden_paths=tuple(file.golden_paths),
         reserved_names=frozenset(file.rules.reserved_names),
@@ -330,12 +267,6 @@ def _team(name: str, team: TeamSection, common: Mapping[str, str]) -> Team:
         channel_id=team.channel,
         deploy_channel_ids={**common, **team.notifications.deployments},
     )
-
-
-def _permissions(file: File, name: str) -> frozenset[str]:
-    role = file.roles[name]
-    inherited = _permissions(file, role.includes) if role.includes else frozenset[str]()
-    return inherited | frozenset(role.may)
 
 
 def _approval(section: ApprovalSection | None) -> ApprovalRule | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 DURATION = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -52,6 +52,16 @@ SlackChannel = Annotated[str, _pattern(r"[CG][A-Z0-9]{2,}", "the id of a Slack c
 SlackUser = Annotated[str, _pattern(r"[UW][A-Z0-9]{2,}", "a Slack user id (U…)")]
 Entry = Annotated[str, AfterValidator(_entry)]
 Duration = Annotated[str, AfterValidator(_duration)]
+Email = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
+Branch = Annotated[
+    str, _pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?", "the name of a git branch, such as main")
+]
+PriceKey = Annotated[
+    str,
+    _pattern(
+        r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "service:ENVIRONMENT, or KIND:SIZE such as postgresql:small"
+    ),
+]
 Permission = Annotated[
     str,
     _pattern(
@@ -74,7 +84,7 @@ class SlackSection(Section):
 
 class PersonSection(Section):
     slack: SlackUser = Field(description="Slack user id.")
-    emails: list[str] = Field(description="Further addresses this person commits with.", min_length=1)
+    emails: list[Email] = Field(description="Further addresses this person commits with.", min_length=1)
 
 
 class RoleSection(Section):
@@ -111,28 +121,36 @@ class ApprovalSection(Section):
     exclude_commit_authors: bool = Field(True, description="Who wrote a commit of the plan may not approve.")
 
 
+def _none(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+Approval = Annotated[ApprovalSection | None, BeforeValidator(_none)]
+"""`none` reads better in a file of rules than an absent key."""
+
+
 class EnvironmentSection(Section):
     name: Label = Field(description="Its name in commands.")
     title: str = Field("", description="Its name on cards; by default the name, capitalised.")
-    follows: str | None = Field(
+    follows: Branch | None = Field(
         None, description="The branch it syncs from by itself; only the first environment."
     )
-    release_ref: str = Field("release", description="The branch that promotion moves.")
-    approval: ApprovalSection | None = Field(None, description="Who must approve changes; absent: nobody.")
+    release_ref: Branch = Field("release", description="The branch that promotion moves.")
+    approval: Approval = Field(None, description="Who must approve changes; by default none.")
 
 
 class RulesSection(Section):
     reserved_names: list[Label] = Field(default_factory=list, description="Names no service may have.")
     request_expires_after: Duration = Field("24h", description="How long a request waits for approval.")
     proposal_expires_after: Duration = Field("1h", description="How long a plan waits for its requester.")
-    create_service_approval: ApprovalSection | None = Field(
-        None, description="Who must approve new services."
+    create_service_approval: Approval = Field(
+        None, description="Who must approve new services; by default none."
     )
 
 
 class PricesSection(Section):
     currency: str = Field("EUR", description="Printed behind amounts.")
-    monthly: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    monthly: dict[PriceKey, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="service:ENVIRONMENT or KIND:SIZE -> a month's price."
     )
 
