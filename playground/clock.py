@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -45,28 +45,37 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         """Until this clock has moved on by `seconds`, by itself or because somebody advanced it."""
-        timer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arm(timer, self.now() + seconds)
+        timer = self._start_timer(seconds)
         try:
             await timer
         finally:
-            _, handle = self._timers.pop(timer, (0.0, None))
-            if handle is not None:
-                handle.cancel()
+            self._drop_timer(timer)
 
     async def wait_for(self, work: Awaitable[T], *, timeout_seconds: float) -> T:
         """The result of `work`; TimeoutError (and `work` cancelled) when this clock passes the deadline first."""
+        # Before anything is awaited: whoever advances the clock from now on moves this deadline nearer.
+        timer = self._start_timer(timeout_seconds)
         task = asyncio.ensure_future(work)
-        timer = asyncio.ensure_future(self.sleep(timeout_seconds))
         try:
-            await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, timer}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
             raise TimeoutError
         finally:
-            timer.cancel()
+            self._drop_timer(timer)
             if not task.done():
                 task.cancel()
+
+    def _start_timer(self, seconds: float) -> asyncio.Future[None]:
+        timer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arm(timer, self.now() + seconds)
+        return timer
+
+    def _drop_timer(self, timer: asyncio.Future[None]) -> None:
+        _, handle = self._timers.pop(timer, (0.0, None))
+        if handle is not None:
+            handle.cancel()
 
     def _arm(self, timer: asyncio.Future[None], deadline: float) -> None:
         handle = None

@@ -102,6 +102,10 @@ class Control:
         """Envelope ids acknowledged too late, twice, or on a connection they were not sent on."""
         return list(self._socket().ignored_acks)
 
+    def issue_trigger(self, person: str) -> str:
+        """A trigger id as if that person had just acted, for calling views.open without a delivery."""
+        return self.world.issue_trigger(self.world.person(person).id)
+
     # -- faults ------------------------------------------------------------------------------------------------------
 
     def fail_call(

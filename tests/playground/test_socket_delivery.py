@@ -112,7 +112,6 @@ async def test_events_are_retried_with_the_same_event_id(
     await playground.until(
         lambda: len(playground.deliveries()) == 2 and playground.deliveries()[1].outcome == "timeout"
     )
-    await asyncio.sleep(0)
     playground.clock.advance(60)
     third = await socket.receive_json()
     await socket.send_json({"envelope_id": third["envelope_id"]})
