@@ -2,7 +2,7 @@
 
 Answers are remembered for a minute, because they are asked for at every command; a decision asks afresh and fails closed: when
 Slack does not answer in time, the person is of kind UNKNOWN and holds nothing. Events throw away what they make old.
-Uses users.info, usergroups.list and usergroups.users.list; knows nothing of requests.
+Uses users.info, users.lookupByEmail and usergroups.list; knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot import access
 from bot.access import PLATFORM_ADMIN, TEAM_LEAD
 from bot.domain import Actor, PersonEntry, PersonKind, Platform
 
@@ -26,18 +27,20 @@ log = structlog.get_logger(__name__)
 REMEMBERED = timedelta(seconds=60)
 DEADLINE_SECONDS = 1.5
 """Slack waits three seconds for our acknowledgement; two questions must fit."""
+_ALL = "all"
 _NOT_A_PERSON = frozenset({"user_not_found", "user_not_visible"})
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SlackUser:
-    """What users.info says, as far as it matters here."""
+    """What users.info says, as far as it matters here. An address that is not confirmed proves nothing."""
 
     user_id: str
     team_id: str
     name: str
     email: str
+    email_confirmed: bool
     kind: PersonKind
 
 
@@ -49,6 +52,7 @@ def parse_user(user: dict[str, Any], *, home_team_id: str) -> SlackUser:
         team_id=user.get("team_id", ""),
         name=user.get("real_name") or profile.get("real_name") or user.get("name", user["id"]),
         email=(profile.get("email") or "").lower(),
+        email_confirmed=user.get("is_email_confirmed") is True,
         kind=_kind(user, home_team_id),
     )
 
@@ -56,7 +60,8 @@ def parse_user(user: dict[str, Any], *, home_team_id: str) -> SlackUser:
 def _kind(user: dict[str, Any], home_team_id: str) -> PersonKind:
     if user.get("deleted"):
         return PersonKind.DEACTIVATED
-    if user.get("is_bot") or user.get("is_app_user") or user["id"] == "USLACKBOT":
+    # is_app_user says that a person has authorised the app, not that they are one.
+    if user.get("is_bot") or user["id"] == "USLACKBOT":
         return PersonKind.BOT
     if user.get("is_stranger") or user.get("team_id", home_team_id) != home_team_id:
         return PersonKind.EXTERNAL
@@ -88,20 +93,21 @@ class _Remembered(Generic[T]):
         return await asyncio.shield(task)
 
     async def _fetch(self, key: str) -> T:
-        asked_at = self._clock()
+        asked_at, answered = self._clock(), False
         try:
             answer = await self._ask(key)
+            answered = True
         finally:
+            # An answer overtaken by a fresher question, or by an event, is given to who asked and then forgotten.
             if self._asking.get(key) is asyncio.current_task():
                 del self._asking[key]
-        self._known[key] = (asked_at, answer)
+                if answered:
+                    self._known[key] = (asked_at, answer)
         return answer
 
-    def forget(self, key: str | None = None) -> None:
-        if key is None:
-            self._known.clear()
-        else:
-            self._known.pop(key, None)
+    def forget(self, key: str) -> None:
+        self._known.pop(key, None)
+        self._asking.pop(key, None)
 
 
 class Directory:
@@ -111,15 +117,15 @@ class Directory:
         self._client = client
         self._platform = platform
         self._users: _Remembered[SlackUser] = _Remembered(self._ask_user, clock)
-        self._handles: _Remembered[dict[str, str]] = _Remembered(self._ask_handles, clock)
-        self._members: _Remembered[frozenset[str]] = _Remembered(self._ask_members, clock)
+        self._user_groups: _Remembered[dict[str, frozenset[str]]] = _Remembered(self._ask_user_groups, clock)
 
     async def actor(self, user_id: str, *, fresh: bool = False) -> Actor:
         """The person with teams and roles. Never raises for Slack's failures: an unanswered question gives UNKNOWN."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                user = await self._users.get(user_id, fresh=fresh)
-                groups = await self._groups(self._entries(), fresh=fresh)
+                user, groups = await asyncio.gather(
+                    self._users.get(user_id, fresh=fresh), self._groups(self._entries(), fresh=fresh)
+                )
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             log.warning("people.could_not_ask", user_id=user_id, error=type(error).__name__)
             return self._unknown(user_id)
@@ -167,30 +173,16 @@ class Directory:
         return entries
 
     async def _groups(self, entries: Iterable[PersonEntry], *, fresh: bool) -> dict[str, frozenset[str]]:
-        """Handle -> members, for the user groups these entries name."""
-        wanted = sorted({entry.user_group for entry in entries if entry.user_group})
-        if not wanted:
+        """Handle -> members, as far as these entries name user groups at all."""
+        if not any(entry.user_group for entry in entries):
             return {}
-        handles = await self._handles.get("", fresh=False)
-        if any(handle not in handles for handle in wanted):
-            handles = await self._handles.get("", fresh=True)
-        known = [handle for handle in wanted if handle in handles]
-        members = await asyncio.gather(*(self._members.get(handles[handle], fresh=fresh) for handle in known))
-        return dict(zip(known, members, strict=True))
+        return await self._user_groups.get(_ALL, fresh=fresh)
 
     async def group_members(self, group: str) -> list[str]:
         """User ids of a gate's group, for telling them. Empty where Slack does not answer: the channel's card has to do."""
-        kind, _, rest = group.partition(":")
-        if kind == "leads":
-            entries = self._platform.members.get(rest, {}).get(TEAM_LEAD, ())
-        elif kind == "role":
-            name, _, team = rest.partition(":")
-            entries = self._platform.members.get(team, {}).get(name, ())
-        else:
-            entries = self._platform.platform_admins
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                return await self._resolve(entries)
+                return await self._resolve(access.entries(group, self._platform))
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
             log.warning("people.group_not_resolved", group=group, error=type(error).__name__)
             return []
@@ -203,8 +195,7 @@ class Directory:
             if entry.user_id:
                 found[entry.user_id] = None
             elif entry.email:
-                answer = await self._client.users_lookupByEmail(email=entry.email)
-                found[answer["user"]["id"]] = None
+                found |= dict.fromkeys(await self._ask_address(entry.email))
             else:
                 found |= dict.fromkeys(sorted(groups.get(entry.user_group, ())))
         return list(found)
@@ -213,8 +204,7 @@ class Directory:
         self._users.forget(user_id)
 
     def forget_groups(self) -> None:
-        self._handles.forget()
-        self._members.forget()
+        self._user_groups.forget(_ALL)
 
     # ------------------------------------------------------------ questions to Slack
 
@@ -222,27 +212,47 @@ class Directory:
         try:
             answer = await self._client.users_info(user=user_id)
         except SlackApiError as error:
-            if hasattr(error.response, "get") and error.response.get("error") in _NOT_A_PERSON:
-                return SlackUser(user_id, "", user_id, "", PersonKind.EXTERNAL)
+            if _code(error) in _NOT_A_PERSON:
+                return SlackUser(user_id, "", user_id, "", email_confirmed=False, kind=PersonKind.EXTERNAL)
             raise
         return parse_user(answer["user"], home_team_id=self._platform.slack_team_id)
 
-    async def _ask_handles(self, _key: str) -> dict[str, str]:
-        """Handle -> id of every enabled user group: a disabled one counts as empty."""
-        answer = await self._client.usergroups_list(include_disabled=False)
+    async def _ask_address(self, email: str) -> list[str]:
+        """The user id behind an address. A wrong entry in platform.yml hides nobody else; `check` names it."""
+        try:
+            answer = await self._client.users_lookupByEmail(email=email)
+        except SlackApiError as error:
+            if _code(error) == "users_not_found":
+                return []
+            raise
+        return [answer["user"]["id"]]
+
+    async def _ask_user_groups(self, _key: str) -> dict[str, frozenset[str]]:
+        """Handle -> members of every user group, in one call: the method allows twenty a minute, and decisions ask afresh.
+
+        Slack keeps the members of a disabled group; it counts as having none.
+        """
+        answer = await self._client.usergroups_list(include_users=True, include_disabled=False)
         return {
-            group["handle"]: group["id"] for group in answer["usergroups"] if not group.get("date_delete")
+            group["handle"]: frozenset(group.get("users") or ())
+            for group in answer["usergroups"]
+            if not group.get("date_delete")
         }
 
-    async def _ask_members(self, group_id: str) -> frozenset[str]:
-        answer = await self._client.usergroups_users_list(usergroup=group_id)
-        return frozenset(answer["users"])
+
+def _code(error: SlackApiError) -> str:
+    """Slack's error code; empty where the answer was none of Slack's, such as a proxy's page."""
+    return str(error.response.get("error") or "") if hasattr(error.response, "get") else ""
 
 
 def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: dict[str, frozenset[str]]) -> bool:
     return any(
         entry.user_id == user.user_id
         if entry.user_id
-        else (entry.email == user.email if entry.email else user.user_id in groups.get(entry.user_group, ()))
+        else (
+            user.email_confirmed and entry.email == user.email
+            if entry.email
+            else user.user_id in groups.get(entry.user_group, ())
+        )
         for entry in entries
     )
