@@ -15,7 +15,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import BackendErrorKind, PermanentBackendError
-from integrations._files import write_atomically
+from integrations._files import disk_errors, write_atomically
 from integrations.ports import Claim, ClaimSpec, Phase
 
 BACKEND: Final = "local infrastructure"
@@ -126,8 +126,9 @@ class SecretFiles:
             return None
 
     def write(self, path: Path, content: str) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with disk_errors(path.name):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
         write_atomically(path, f"{content}\n", mode=0o600)
 
     def remove(self, key: str) -> None:

@@ -13,11 +13,32 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.errors import StartError
+from bot.errors import StartError, TemporaryBackendError
+
+
+@contextlib.contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """A full or closed disk is for people to mend; what was to be written is tried again afterwards."""
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryBackendError(
+            f"{what} could not be written: {error.strerror or error}.",
+            backend="local disk",
+            fix="Free some space, or let the bot's user write there.",
+        ) from error
 
 
 def write_atomically(path: Path, content: str, *, mode: int = 0o600) -> None:
-    """After this the file holds either what it held before or all of `content`, even after a power cut."""
+    """After this the file holds either what it held before or all of `content`, even after a power cut.
+
+    Raises TemporaryBackendError.
+    """
+    with disk_errors(path.name):
+        _write_atomically(path, content, mode)
+
+
+def _write_atomically(path: Path, content: str, mode: int) -> None:
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -54,10 +75,17 @@ def point_link(link: Path, target: str) -> None:
 def hold_folder(folder: Path, *, purpose: str) -> Iterator[None]:
     """Keep the folder for this process. The kernel lets go when the process ends, however it ends.
 
-    Raises StartError when another process holds it.
+    Raises StartError when another process holds it, or it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+", encoding="utf-8") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StartError(
+            f"{purpose[0].upper()}{purpose[1:]} cannot use {folder}: {error.strerror}.",
+            fix="Let the bot's user write there, or name another state folder.",
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -24,7 +24,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict
 
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
-from integrations._files import write_atomically
+from integrations._files import disk_errors, write_atomically
 from integrations._postgres_account import BACKEND, Account, find_account
 from integrations._postgres_binaries import Binaries, copy_wheel, find_binaries, parse_version
 from integrations._process import is_port_free
@@ -181,8 +181,9 @@ class PostgresServer:
     async def _make_home(self) -> ServerState:
         """Below our folder; in a temporary-like folder where the server's user may not pass through ours."""
         home = self._folder / "server"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._account.give(home)
+        with disk_errors("The server's folder"):
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._account.give(home)
         if not await self._account.can_enter(home):
             home.rmdir()
             home = await asyncio.to_thread(_make_home_elsewhere)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bot.errors import StartError
 from integrations.ports import ApplicationSpec, DeployedRevision, Deployment, Health, Phase
 
 AUTO_SYNC: Final = "auto-sync"
@@ -135,6 +137,17 @@ class ApplicationState(_Value):
         return self.model_copy(
             update={"retiring": tuple(each for each in self.retiring if each.id != instance.id)}
         )
+
+
+def parse_state(text: str, *, path: Path) -> ApplicationState:
+    """Raises StartError that names the file: guessing what should run would be worse than not starting."""
+    try:
+        return ApplicationState.model_validate_json(text)
+    except ValidationError as error:
+        raise StartError(
+            f"{path} is not the state of an application.",
+            fix="Restore the file, or move its folder away to forget the application.",
+        ) from error
 
 
 def new_application(spec: ApplicationSpec, *, request_id: str, port: int) -> ApplicationState:

@@ -107,8 +107,10 @@ class ApplicationController:
             self._task.cancel()
             # `wait`, because a loop that failed must not keep its processes from being stopped.
             await asyncio.wait({self._task})
-        await asyncio.gather(*(self._stop(each) for each in self.state.instances))
-        await self._forwarder.close()
+        try:
+            await asyncio.gather(*(self._stop(each) for each in self.state.instances))
+        finally:
+            await self._forwarder.close()
 
     async def commit(self, change: Callable[[ApplicationState], ApplicationState]) -> None:
         """Write the changed state, then believe it. There is no await inside: nobody can come in between."""

@@ -136,11 +136,15 @@ class Releases:
     async def prune(self, keep: Collection[str]) -> None:
         """Remove what no longer runs, and what a kill left half made."""
         await asyncio.to_thread(_remove_others, self._releases, frozenset(keep))
+        for leftover in self._source.parent.glob(".source-*"):
+            await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
 
     async def _fetch(self, repository_url: str, revision: str) -> None:
-        if not (self._source / "HEAD").is_file():
-            self._source.mkdir(parents=True, exist_ok=True)
-            await self._git.run("init", "--quiet", "--bare", "--template=", str(self._source))
+        if not self._source.is_dir():
+            # Made aside and renamed: half a repository would be none for ever.
+            fresh = self._source.with_name(f".source-{secrets.token_hex(8)}")
+            await self._git.run("init", "--quiet", "--bare", "--template=", str(fresh))
+            fresh.rename(self._source)
         if await self._has(revision):
             return
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")

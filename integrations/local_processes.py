@@ -30,16 +30,15 @@ from typing import Final
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bot.errors import (
     BackendError,
     BackendErrorKind,
     PermanentBackendError,
-    StartError,
     TemporaryBackendError,
 )
-from integrations._files import hold_folder, write_atomically
+from integrations._files import disk_errors, hold_folder, write_atomically
 from integrations._git import Git
 from integrations._process import is_port_free
 from integrations._runtime_application import (
@@ -47,6 +46,7 @@ from integrations._runtime_application import (
     asked,
     history,
     new_application,
+    parse_state,
 )
 from integrations._runtime_controller import STATE_FILE, ApplicationController, Pace
 from integrations._runtime_release import BACKEND, Releases
@@ -61,7 +61,6 @@ from integrations.ports import (
     Health,
     Phase,
     Surroundings,
-    SyncStatus,
 )
 
 PORT: Final = "delivery"
@@ -108,17 +107,6 @@ class Settings(BaseModel):
             stable_after_seconds=self.stable_after_seconds,
             kept_releases=self.kept_releases,
         )
-
-
-def parse_state(text: str, *, path: Path) -> ApplicationState:
-    """Raises StartError that names the file: guessing what should run would be worse than not starting."""
-    try:
-        return ApplicationState.model_validate_json(text)
-    except ValidationError as error:
-        raise StartError(
-            f"{path} is not the state of an application.",
-            fix="Restore the file, or move its folder away to forget the application.",
-        ) from error
 
 
 class LocalProcesses:
@@ -249,7 +237,8 @@ class LocalProcesses:
     async def _create(self, spec: ApplicationSpec, *, request_id: str) -> ApplicationController:
         state = new_application(spec, request_id=request_id, port=self._choose_port())
         folder = self._folder / spec.name
-        folder.mkdir(parents=True, exist_ok=True)
+        with disk_errors(spec.name):
+            folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / STATE_FILE, state.model_dump_json(indent=2))
         return await self._control(folder, state)
 
@@ -262,7 +251,11 @@ class LocalProcesses:
             client=self._client,
             search_path=os.environ.get("PATH", os.defpath),
         )
-        await controller.open()
+        try:
+            await controller.open()
+        except OSError as error:
+            # Somebody took the port since it was chosen; the next attempt chooses another.
+            raise TemporaryBackendError(f"Port {state.port}: {error.strerror}", backend=BACKEND) from error
         self._controllers[state.name] = controller
         return controller
 
@@ -315,16 +308,18 @@ class LocalProcesses:
             crash_loop=controller.crash_loop,
         )
 
-    async def _sync(self, controller: ApplicationController) -> SyncStatus:
+    async def _known_head(self, controller: ApplicationController) -> str | None:
         try:
-            return describe_sync(controller.state, head=await self._head(controller))
+            return await self._head(controller)
         except BackendError:
             # The repository could not be asked; what runs is known all the same.
-            return SyncStatus.UNKNOWN
+            return None
 
     async def _describe(self, controller: ApplicationController) -> Application:
-        (health, message), sync = await asyncio.gather(self._health(controller), self._sync(controller))
+        (health, message), head = await asyncio.gather(self._health(controller), self._known_head(controller))
+        # From here on nothing awaits: revision and sync are of one moment.
         state = controller.state
+        sync = describe_sync(state, head=head)
         revision = state.live.revision if state.live else None
         taken = [each for each in state.operations if each.phase is Phase.READY and each.revision == revision]
         message = " ".join(each for each in (message, controller.trouble) if each)

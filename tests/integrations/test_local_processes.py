@@ -104,12 +104,13 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.children: list[subprocess.Popen[str]] = []
         first = random.randrange(20000, 30000, 50)
         self.settings = Settings(
             port_range=(first, first + 49),
             poll_interval_seconds=0.03,
             follow_interval_seconds=0.06,
-            health_timeout_seconds=5,
+            health_timeout_seconds=30,
             stop_grace_seconds=3,
             restart_backoff_seconds=0.03,
             stable_after_seconds=3600,
@@ -128,14 +129,29 @@ class Machine:
             "dict[str, Any]", json.loads((self.folder / "runtime" / name / "application.json").read_text())
         )
 
-    def start_child(self) -> subprocess.Popen[str]:
-        """A bot of its own that opens the runtime and says so; for killing."""
+    def start_child(self, *, kill_before_effect: int = 0) -> subprocess.Popen[str]:
+        """A bot of its own that opens the runtime and says so; for killing.
+
+        With `kill_before_effect` it kills itself before the n-th file it puts in place, process it starts or stops.
+        """
         script = textwrap.dedent(
             """
-            import asyncio, sys
+            import asyncio, os, signal, sys
             from pathlib import Path
             from integrations import local_processes
             from integrations.ports import Surroundings
+
+            remaining = int(sys.argv[3])
+
+            def count(event, arguments):
+                global remaining
+                starts = event == "subprocess.Popen" and arguments[0] == "/bin/sh"
+                if starts or event in {"os.rename", "os.killpg"}:
+                    remaining -= 1
+                    if remaining == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(count)
 
             async def main():
                 folder = Path(sys.argv[1])
@@ -149,13 +165,21 @@ class Machine:
             """
         )
         child = subprocess.Popen(
-            [sys.executable, "-c", script, str(self.folder), self.settings.model_dump_json()],
+            [
+                sys.executable,
+                "-c",
+                script,
+                str(self.folder),
+                self.settings.model_dump_json(),
+                str(kill_before_effect),
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.children.append(child)
         assert child.stdout is not None
-        assert child.stdout.readline() == "open\n"
+        assert child.stdout.readline() == "open\n" or kill_before_effect
         return child
 
     def kill_services(self) -> None:
@@ -174,6 +198,9 @@ def project(tmp_path: Path) -> Project:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path / "state")
     yield machine
+    for child in machine.children:
+        child.kill()
+        child.wait()
     machine.kill_services()
 
 
@@ -194,7 +221,7 @@ def spec(project: Project, *, follows: str | None = None, environment: str = "st
     )
 
 
-async def eventually(probe: Callable[[], Awaitable[T | None]], *, seconds: float = 15) -> T:
+async def eventually(probe: Callable[[], Awaitable[T | None]], *, seconds: float = 45) -> T:
     """The first answer that is true, before the deadline."""
     async with asyncio.timeout(seconds):
         while not (answer := await probe()):
@@ -606,19 +633,31 @@ async def test_a_service_that_died_with_a_killed_bot_is_started_again(
         await running(delivery, revision)
 
 
+EFFECTS_OF_A_DEPLOYMENT = 12
+"""The old one written and started, asked, begun, checked out, candidate written and started, switched, two links, the old one
+stopped and forgotten."""
+
+
 @pytest.mark.crash
-@pytest.mark.parametrize("delay_seconds", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
-async def test_a_kill_at_any_instant_of_a_deployment_ends_in_one_running_copy(
-    machine: Machine, project: Project, delay_seconds: float
+@pytest.mark.parametrize("effect", range(1, EFFECTS_OF_A_DEPLOYMENT + 2))
+async def test_a_kill_before_any_effect_of_a_deployment_ends_in_one_running_copy(
+    machine: Machine, project: Project, effect: int
 ) -> None:
     first = project.push()
     async with machine.open() as delivery:
         await delivery.ensure_application(spec(project, follows="main"), request_id="req-1")
         await running(delivery, first)
-    child = machine.start_child()
     second = project.push(SERVICE + "# changed\n")
-    # The instant is what is being varied here; nothing waits for the sleep to be long enough.
-    await asyncio.sleep(delay_seconds)
+    child = machine.start_child(kill_before_effect=effect)
+
+    async def over() -> bool:
+        state = machine.state()
+        done = len(state["operations"]) == 2 and state["operations"][-1]["phase"] == "ready"
+        return child.poll() is not None or (done and not state["retiring"])
+
+    await eventually(over)
+    # One more than there are is the undisturbed run: so none was forgotten.
+    assert (child.poll() is not None) == (effect <= EFFECTS_OF_A_DEPLOYMENT)
     child.kill()
     child.wait()
     async with machine.open() as delivery:
