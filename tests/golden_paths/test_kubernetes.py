@@ -158,6 +158,8 @@ def test_an_environment_is_the_base_with_its_own_size_and_secret(
     if database != "none":
         key = objects["ExternalSecret"]["spec"]["data"][0]["remoteRef"]["key"]
         assert key == f"shop/orders/{environment}/database"
+        # The name that create-service gives its claim: both mean one database.
+        assert objects["DatabaseClaim"]["metadata"]["name"] == f"orders-{environment}-db"
         size = objects["DatabaseClaim"]["spec"]["size"]
         assert size == ("medium" if environment == "production" else "small")
 
