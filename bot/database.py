@@ -240,11 +240,15 @@ def migrate(url: str, *, revision: str = "head") -> None:
 def _migrate_sqlite(url: URL, revision: str) -> None:
     file = sqlite_file(url)
     file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(
+            mode=0o600
+        )  # Plans and the audit are for the bot's own account; SQLite's other files follow suit.
     engine = sa.create_engine(url)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     try:
-        if revision == "head" and file.exists() and _is_current(engine):
+        if revision == "head" and _is_current(engine):
             return
         with file_lock(file, wait_seconds=LOCK_WAIT_SECONDS), engine.begin() as connection:
             _upgrade(connection, revision)

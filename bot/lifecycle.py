@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
 from bot.domain import (
@@ -140,8 +140,8 @@ def _new_row(new: NewRequest, now: datetime) -> RequestRow:
     )
 
 
-async def _find(tx: Transaction, condition: object) -> RequestRow | None:
-    return (await tx.session.scalars(select(RequestRow).where(condition))).one_or_none()  # type: ignore[arg-type]
+async def _find(tx: Transaction, condition: ColumnElement[bool]) -> RequestRow | None:
+    return (await tx.session.scalars(select(RequestRow).where(condition))).one_or_none()
 
 
 # ---------------------------------------------------------------- planning
@@ -307,12 +307,10 @@ async def stop_choice(
 
 
 async def expire_due(tx: Transaction, *, limit: int) -> list[Request]:
+    """Close what nobody decided in time. Only proposals and what waits for approval has a deadline."""
     statement = (
         select(RequestRow)
-        .where(
-            col(RequestRow.due_at) <= tx.now,
-            col(RequestRow.state).in_(sorted(DECIDABLE_STATES)),
-        )
+        .where(col(RequestRow.due_at) <= tx.now)
         .order_by(col(RequestRow.due_at), col(RequestRow.id))
         .limit(limit)
     )

@@ -50,7 +50,7 @@ async def claim_dirty_cards(tx: Transaction, *, limit: int, claim_seconds: float
         select(CardRow)
         .where(
             col(CardRow.revision) > col(CardRow.sent_revision),
-            col(CardRow.gone).is_(False),
+            ~col(CardRow.gone),
             col(CardRow.not_before) <= tx.now,
         )
         .order_by(col(CardRow.not_before), col(CardRow.id))

@@ -1,16 +1,20 @@
-"""Facts that enter the database: services that exist, deployments that happened, each with its audit event."""
+"""Facts that enter the database: services that exist, deployments that happened, each with its audit event.
+
+And the entities of the catalog that lives here; the catalog is a backend's, so its entries are no events of ours.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlmodel import col
 
 from bot.audit import Fact
 from bot.domain import JSON, DeploymentRecord, Record, Service
 from bot.errors import ConflictError
-from bot.rows import from_deployment, from_service
-from bot.tables import DeploymentRow, RequestRow, ServiceRow
+from bot.rows import from_deployment, from_entity, from_service
+from bot.tables import DeploymentRow, EntityRow, RequestRow, ServiceRow
 from bot.transaction import SYSTEM, Transaction
+from integrations.ports import Entity
 
 
 async def apply_record(tx: Transaction, row: RequestRow, record: Record | None) -> None:
@@ -72,3 +76,11 @@ async def add_deployment(tx: Transaction, record: DeploymentRecord, *, event: st
         data=data,
     )
     return await tx.record(fact)
+
+
+async def put_entity(tx: Transaction, entity: Entity) -> None:
+    await tx.session.merge(from_entity(entity))
+
+
+async def delete_entity(tx: Transaction, name: str) -> None:
+    await tx.session.execute(delete(EntityRow).where(col(EntityRow.name) == name))

@@ -14,11 +14,9 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
-from sqlmodel import col
 
-from bot import audit, lifecycle, outbox, queries
+from bot import audit, inbox, lifecycle, outbox, queries, records
 from bot.database import (
     Engines,
     async_url,
@@ -42,11 +40,8 @@ from bot.domain import (
 )
 from bot.ledger import Ledger
 from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
-from bot.records import add_deployment
-from bot.rows import from_entity
-from bot.tables import EntityRow, InboxRow
 from bot.transaction import Enqueue, Signals, Transaction, no_request
-from bot.writer import GroupWriter, translate
+from bot.writer import GroupWriter, translated
 from integrations.ports import Entity
 
 __all__ = [
@@ -137,7 +132,7 @@ class Store:
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncSession]:
-        async with _translated(), self._sessions() as session, session.begin():
+        async with translated(), self._sessions() as session, session.begin():
             yield session
 
     async def ping(self) -> None:
@@ -195,26 +190,15 @@ class Store:
 
     async def seen(self, dedupe_key: str, *, request_id: str = "") -> bool:
         """Record a delivery; True when it was recorded before."""
-
-        async def note(tx: Transaction) -> bool:
-            if await tx.session.get(InboxRow, dedupe_key) is not None:
-                return True
-            tx.session.add(InboxRow(dedupe_key=dedupe_key, seen_at=tx.now, request_id=request_id))
-            return False
-
-        return await self.write(note)
+        return await self.write(lambda tx: inbox.seen(tx, dedupe_key, request_id=request_id))
 
     async def delete_inbox(self, before: datetime) -> None:
         """Forget deliveries that can no longer be repeated."""
-
-        async def forget(tx: Transaction) -> None:
-            await tx.session.execute(delete(InboxRow).where(col(InboxRow.seen_at) < before))
-
-        await self.write(forget)
+        await self.write(lambda tx: inbox.forget(tx, before))
 
     async def record_observed_deployment(self, record: DeploymentRecord) -> bool:
         """A deployment that was seen, not made; False when it is known already."""
-        return await self.write(lambda tx: add_deployment(tx, record, event="deployment.observed"))
+        return await self.write(lambda tx: records.add_deployment(tx, record, event="deployment.observed"))
 
     # ------------------------------------------------------------ requests: reading
 
@@ -332,10 +316,7 @@ class Store:
             return await queries.list_deployments(session, service, environment, limit=limit)
 
     async def put_entity(self, entity: Entity) -> None:
-        async def put(tx: Transaction) -> None:
-            await tx.session.merge(from_entity(entity))
-
-        await self.write(put)
+        await self.write(lambda tx: records.put_entity(tx, entity))
 
     async def find_entity(self, name: str) -> Entity | None:
         async with self._read() as session:
@@ -346,10 +327,7 @@ class Store:
             return await queries.search_entities(session, text, limit=limit)
 
     async def delete_entity(self, name: str) -> None:
-        async def remove(tx: Transaction) -> None:
-            await tx.session.execute(delete(EntityRow).where(col(EntityRow.name) == name))
-
-        await self.write(remove)
+        await self.write(lambda tx: records.delete_entity(tx, name))
 
     # ------------------------------------------------------------ audit
 
@@ -411,11 +389,3 @@ async def _refuse_other_schema(engines: Engines) -> None:
             await connection.run_sync(check_schema)
     except (sa.exc.SQLAlchemyError, OSError) as error:
         raise cannot_start(error) from error
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise translate(error) from error

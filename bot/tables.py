@@ -128,6 +128,7 @@ class RequestRow(Table, table=True):
         Index(
             "requests_due",
             "due_at",
+            "id",
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),
@@ -193,14 +194,16 @@ class StepRow(Table, table=True):
     due_at: datetime | None = Field(default=None, sa_type=MOMENT, nullable=True)
 
 
-_DIRTY = "revision > sent_revision AND NOT gone"
+# Each engine uses a partial index only for a condition written as it writes the query's.
+_DIRTY = text("revision > sent_revision AND NOT gone")
+_DIRTY_ON_SQLITE = text("revision > sent_revision AND gone = 0")
 
 
 class CardRow(Table, table=True):
     __tablename__ = "cards"
     __table_args__: ClassVar[Any] = (
         Index("cards_once", "request_id", "kind", "target", unique=True),
-        Index("cards_dirty", "not_before", "id", sqlite_where=text(_DIRTY), postgresql_where=text(_DIRTY)),
+        Index("cards_dirty", "not_before", "id", sqlite_where=_DIRTY_ON_SQLITE, postgresql_where=_DIRTY),
     )
     id: str = Field(primary_key=True, sa_type=KEY)
     request_id: str = Field(sa_type=KEY, foreign_key="requests.id")

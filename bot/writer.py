@@ -8,11 +8,12 @@ no table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from bot.database import is_outage, unavailable
@@ -121,3 +122,12 @@ def translate(error: Exception) -> Exception:
         conflict.__cause__ = error
         return conflict
     return unavailable(error) or error
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """What the database raises inside leaves in our words."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise translate(error) from error

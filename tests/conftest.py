@@ -6,11 +6,21 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from database import Clock, PostgreSQL, running_postgresql
 
 from bot.database import migrate
 from bot.store import Store
+
+
+def pytest_configure() -> None:
+    # A machine under load is no reason for a property to fail; pytest-timeout catches what hangs.
+    hypothesis.settings.register_profile(
+        "no-deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("no-deadline")
+
 
 ENGINES = ("sqlite", "postgresql")
 

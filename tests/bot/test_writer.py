@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from database import Clock
+from database import Clock, PostgreSQL
 from requests_made import ALICE, new_request
 
 from bot.audit import Fact
@@ -55,11 +55,11 @@ async def test_writers_and_the_engines_transactions_leave_one_chain_without_gaps
     assert (found.ok, found.count) == (True, 40)
 
 
-async def test_writers_of_two_replicas_leave_one_chain_without_gaps(store: Store, clock: Clock) -> None:
-    if store.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite is one process per file")
-    url = store.engine.url.render_as_string(hide_password=False)
-    async with Store.open(url, clock=clock) as other:
+async def test_writers_of_two_replicas_leave_one_chain_without_gaps(
+    postgresql: PostgreSQL, clock: Clock
+) -> None:
+    url = postgresql.create()
+    async with Store.open(url, clock=clock) as store, Store.open(url, clock=clock) as other:
         opened = await asyncio.gather(
             *(
                 replica.open_request(new_request(f"{name}{n}", active_key=f"promote:{n}"))

@@ -40,8 +40,8 @@ def _columns(type_: sa.types.TypeEngine[Any], *names: str) -> list[sa.Column[Any
     return [_column(name, type_) for name in names]
 
 
-def _partial_index(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+def _partial_index(name: str, table: str, columns: list[str], *, sqlite: str, postgresql: str) -> None:
+    op.create_index(name, table, columns, sqlite_where=sa.text(sqlite), postgresql_where=sa.text(postgresql))
 
 
 def _requests() -> None:
@@ -67,7 +67,8 @@ def _requests() -> None:
     for column in ("requester", "service", "team"):
         op.create_index(f"requests_by_{column}", "requests", [column, "created_at", "id"])
     op.create_index("requests_by_state", "requests", ["state", "updated_at", "id"])
-    _partial_index("requests_due", "requests", ["due_at"], "due_at IS NOT NULL")
+    due = "due_at IS NOT NULL"
+    _partial_index("requests_due", "requests", ["due_at", "id"], sqlite=due, postgresql=due)
 
 
 def _approvals_and_steps() -> None:
@@ -107,7 +108,13 @@ def _cards_and_inbox() -> None:
         _column("not_before", MOMENT),
     )
     op.create_index("cards_once", "cards", ["request_id", "kind", "target"], unique=True)
-    _partial_index("cards_dirty", "cards", ["not_before", "id"], "revision > sent_revision AND NOT gone")
+    _partial_index(
+        "cards_dirty",
+        "cards",
+        ["not_before", "id"],
+        sqlite="revision > sent_revision AND gone = 0",
+        postgresql="revision > sent_revision AND NOT gone",
+    )
     op.create_table(
         "inbox",
         sa.Column("dedupe_key", KEY, primary_key=True),
