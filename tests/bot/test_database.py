@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from database import Clock, PostgreSQL
 from requests_made import new_request
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from bot.database import async_url, file_lock, migrate, sync_url
 from bot.errors import StartError, TemporaryBackendError
@@ -105,6 +106,29 @@ async def test_sqlite_is_set_up_to_lose_nothing_acknowledged(tmp_path: Path, clo
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30000}
+
+
+def test_a_new_sqlite_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "bot.db"
+
+    migrate(f"sqlite:///{file}")
+
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_moments_keep_their_instant_and_come_back_in_utc(store: Store, clock: Clock) -> None:
+    clock.now = datetime(2026, 3, 29, 2, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
+
+    await store.open_request(new_request())
+
+    found = (await store.get_request("r1")).created_at
+    assert found == clock.now
+    assert found.tzinfo is UTC
+
+
+async def test_a_naive_moment_is_refused(store: Store, clock: Clock) -> None:
+    with pytest.raises((ValueError, StatementError), match="time zone"):
+        await store.delete_inbox(datetime(2026, 1, 1))  # noqa: DTZ001 - the naive time is what is refused
 
 
 async def test_readers_do_not_wait_for_a_writer(store: Store) -> None:
