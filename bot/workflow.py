@@ -31,7 +31,7 @@ from bot.replicas import Lease
 from bot.saga import Act, Change, Saga
 from bot.step_run import World
 from bot.store import Store, Transaction
-from bot.system_engine import system_engine
+from bot.system_engine import postgresql_connect_args, system_engine
 
 log = structlog.get_logger(__name__)
 
@@ -223,7 +223,7 @@ class Engine:
         quiet = QuietLog(expected=("Asyncio task cancelled",))
         logging.getLogger("dbos").addFilter(quiet)
         stack.callback(logging.getLogger("dbos").removeFilter, quiet)
-        system = system_engine(self._store.engine, application_name=APPLICATION_NAME)
+        system = system_engine(self._store.engine, application_name=f"{APPLICATION_NAME}-engine")
         stack.callback(system.dispose)
         await asyncio.to_thread(_prepare_tables, system, self._tuning)
         lease = await self._register(stack)
@@ -271,7 +271,10 @@ class Engine:
         url, sqlite = self._store.engine.url, self._store.engine.dialect.name == "sqlite"
         datasource = await AsyncSQLAlchemyDatasource.create(
             url.render_as_string(hide_password=False),
-            engine_kwargs={"pool_pre_ping": True},
+            engine_kwargs={
+                "pool_pre_ping": True,
+                "connect_args": postgresql_connect_args(f"{APPLICATION_NAME}-runs"),
+            },
             engine=self._store.engine if sqlite else None,
             schema=DBOS_SCHEMA,
             serializer=SERIALIZER,

@@ -3,7 +3,8 @@
 `python toy_crash.py URL FOLDER SCENARIO POINT…` prints one JSON line per point. A point is the number of the change before
 which the process dies: a commit of the bot's database that wrote something (the store's, the engine's, DBOS's own), or a
 change of the toy world. Between two changes nothing durable happens, so dying before each of them is dying anywhere.
-Point 0 is a life without a kill. A point may be `7+2`: the second process dies as well, before its second change.
+Point 0 is a life without a kill. A point may be `7+2`: the second process dies as well, before its second change. The first
+point that is never reached ends the list.
 
 The processes are forked from one that has imported everything: a start then costs milliseconds instead of seconds.
 """
@@ -142,7 +143,10 @@ def play(url: str, folder: Path, scenario: str, point: str) -> dict[str, Any]:
 def main() -> None:
     url, folder, scenario, *points = sys.argv[1:]
     for point in points:
-        print(json.dumps(play(url, Path(folder), scenario, point)), flush=True)
+        played = play(url, Path(folder), scenario, point)
+        print(json.dumps(played), flush=True)
+        if played["deaths"][:1] == [NEVER_REACHED]:
+            return
 
 
 if __name__ == "__main__":

@@ -1,0 +1,97 @@
+"""Killed at any instant and started again, a run ends as if nothing had happened: world, rows, audit and all.
+
+The default selection takes some points of every path. `CRASH_MATRIX=full` kills before every durable change, and a second
+time after the restart (about a quarter of an hour on two cores); run it after every upgrade of DBOS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy_crash
+
+SELECTED = {
+    "success": ("5", "16", "27", "35", "19+4"),
+    "undo": ("14", "38", "50", "42+3"),
+    "retry": ("38", "36+5"),
+    "take-back": ("46", "40+4"),
+}
+ON_POSTGRESQL = {"success": ("12", "27"), "undo": ("40",), "retry": ("40",), "take-back": ("44",)}
+ENDS = {
+    "success": ("succeeded", ["made repository", "made claim", "made deployment 1"]),
+    "undo": (
+        "undone",
+        [
+            *("made repository", "made claim", "made deployment 1"),
+            *("made rollback 1", "removed claim", "removed repository"),
+        ],
+    ),
+    "retry": ("succeeded", ["made repository", "made claim", "made deployment 1", "made deployment 2"]),
+    "take-back": (
+        "undone",
+        [
+            *("made repository", "made claim", "made deployment 1"),
+            *("made rollback 2", "removed claim", "removed repository"),
+        ],
+    ),
+}
+FULL = os.environ.get("CRASH_MATRIX") == "full"
+POINT_SECONDS = 60
+
+
+def points_of(scenario: str, url: str) -> list[str]:
+    if FULL:
+        return [f"{change}+{change % 5 + 1}" if change % 3 == 0 else str(change) for change in range(1, 200)]
+    return list((SELECTED if url.startswith("sqlite") else ON_POSTGRESQL)[scenario])
+
+
+def play(url: str, folder: Path, scenario: str, points: list[str]) -> list[dict[str, Any]]:
+    """What a machine of its own says of each point; forking there keeps this process's threads out of it."""
+    done = subprocess.run(
+        [sys.executable, toy_crash.__file__, url, str(folder), scenario, *points],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=POINT_SECONDS * len(points),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    assert done.returncode == 0, done.stderr
+    played = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    for one in played:
+        assert one["last"] == 0, f"point {one['point']}: {done.stderr[-4000:]}"
+    return played
+
+
+def in_words(line: str) -> str:
+    """`made deployment NAME.1.deploy` -> `made deployment 1`."""
+    verb, kind, name = line.split(" ", 2)
+    parts = name.split(".")
+    return f"{verb} {kind} {parts[1]}" if len(parts) == 3 else f"{verb} {kind}"
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600 if FULL else 400)
+@pytest.mark.parametrize("scenario", SELECTED)
+def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
+    scenario: str, database_url: str, tmp_path: Path
+) -> None:
+    points = points_of(scenario, database_url)
+    undisturbed, *killed = play(database_url, tmp_path, scenario, ["0", *points])
+
+    state, log = ENDS[scenario]
+    assert undisturbed["found"]["state"] == state
+    assert [in_words(line) for line in undisturbed["found"]["log"]] == log
+    assert undisturbed["found"]["chain"] is None
+    if FULL:
+        assert killed.pop()["deaths"][0] == toy_crash.NEVER_REACHED
+    else:
+        assert len(killed) == len(points)
+    for one in killed:
+        assert one["deaths"][0] == -9, f"nobody was killed at point {one['point']}"
+        assert one["found"] == undisturbed["found"], f"point {one['point']}"
