@@ -53,3 +53,5 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Bolt warns that SLACK_BOT_TOKEN is not used; it is, by our own authorize function.
+    logging.getLogger("slack_bolt.AsyncApp").setLevel(logging.ERROR)

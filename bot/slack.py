@@ -62,13 +62,17 @@ class SlackEdge:
         self._people = people
         self._store = store
         self._tasks = tasks
-        self._authorized = AuthorizeResult.from_auth_test_response(
+        authorized = AuthorizeResult.from_auth_test_response(
             bot_token=client.token, auth_test_response=dict(identity)
         )
+
+        async def authorize() -> AuthorizeResult:
+            return authorized
+
         self.app = AsyncApp(
             client=client,
             signing_secret=signing_secret,
-            authorize=self._authorize,
+            authorize=authorize,
             process_before_response=True,
             raise_error_for_unhandled_request=False,
         )
@@ -78,9 +82,6 @@ class SlackEdge:
         self.app.options(ANYTHING)(self.on_suggestion)
         self.app.event(ANYTHING)(self.on_event)
         self.app.error(self.on_error)
-
-    async def _authorize(self, **_context: Any) -> AuthorizeResult:
-        return self._authorized
 
     async def on_command(self, ack: Ack, body: dict[str, Any], context: dict[str, Any]) -> None:
         context["verified"] = True
@@ -240,7 +241,7 @@ class SlackEdge:
     async def on_error(self, error: Exception, body: Any, context: dict[str, Any]) -> BoltResponse:
         """What nobody foresaw: the person gets a reference that is also in the log. Unverified callers get nothing."""
         if not context.get("verified"):
-            log.warning("slack.rejected", error=type(error).__name__)
+            log.warning("slack.rejected", exc_info=error)
             return BoltResponse(status=401, body="")
         reference = secrets.token_hex(4)
         log.error("slack.failed", reference=reference, exc_info=error)
