@@ -49,6 +49,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_ref(ref: str) -> str:
+    if not is_ref_name(ref):
+        raise refuse(f"{ref!r} is not a branch's name.")
+    return ref
+
+
 def is_tree_path(path: str) -> bool:
     """A relative path that a checkout on any machine keeps inside its folder and outside its .git."""
     if path.encode("utf-8", "ignore").decode() != path:

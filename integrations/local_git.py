@@ -108,8 +108,6 @@ class LocalGit:
         detail = f"{self._folder} is {'' if writable else 'not '}writable"
         return [program, Finding("folder of the repositories", ok=writable, detail=detail, fix=fix)]
 
-    # ------------------------------------------------------------ repositories
-
     async def find_repository(self, name: str) -> Repository | None:
         marks = await self._marks(name)
         if marks is None:
@@ -172,8 +170,6 @@ class LocalGit:
             with translated():
                 await asyncio.to_thread(discard, self._path(name), self._folder)
 
-    # ------------------------------------------------------------ commits
-
     async def ensure_first_commit(
         self, name: str, tree: RenderedTree, *, message: str, request_id: str
     ) -> Commit:
@@ -235,18 +231,16 @@ class LocalGit:
             truncated=len(commits) > COMMIT_LIMIT or len(files) > FILE_LIMIT,
         )
 
-    # ------------------------------------------------------------ releases
-
     async def find_release(self, name: str, ref: str) -> ReleaseRef | None:
         path = self._path(name)
-        tip = await self._branch_tip(path, _check_ref(ref)) if is_there(path) else None
+        tip = await self._branch_tip(path, formats.check_ref(ref)) if is_there(path) else None
         return None if tip is None else ReleaseRef(ref, tip.sha, await self._revision_of(path, tip))
 
     async def move_release(
         self, name: str, ref: str, *, revision: str, expected: str | None, request_id: str
     ) -> ReleaseRef:
         path = self._path(name)
-        _check_ref(ref)
+        formats.check_ref(ref)
         formats.clean_request_id(request_id)
         if not formats.SHA.fullmatch(revision):
             raise formats.refuse(f"{revision!r} is not a full commit hash.")
@@ -316,7 +310,14 @@ class LocalGit:
             return None
         if not (path / "config").is_file():
             return {}
-        listed = await self._git.run("config", "--file", str(path / "config"), "--list", "-z")
+        how = ("config", "--file", str(path / "config"), "--list", "-z")
+        try:
+            listed = await self._git.run(*how)
+        except BackendError:
+            # Removed while it was asked about: then there is nothing, and that is the answer.
+            if is_there(path):
+                raise
+            return None
         return formats.parse_configuration(listed.stdout)
 
     async def _managed(self, name: str) -> dict[str, str]:
@@ -376,15 +377,6 @@ class LocalGit:
     async def _is_ancestor(self, path: Path, older: str, newer: str) -> bool:
         how = ("merge-base", "--is-ancestor", older, newer)
         return (await self._git.run(*how, repository=path, accept=frozenset({0, 1}))).code == 0
-
-
-# ---------------------------------------------------------------- small parts
-
-
-def _check_ref(ref: str) -> str:
-    if not formats.is_ref_name(ref):
-        raise formats.refuse(f"{ref!r} is not a branch's name.")
-    return ref
 
 
 def _reason(request_id: str) -> str:
