@@ -15,8 +15,16 @@ export class Banner {
   show({ online, connected, app }) {
     clearTimeout(this.#timer);
     // A blink of the connection is not worth a line.
-    if (!online) this.#timer = setTimeout(() => this.#draw("away", "The playground is not running. Start it with ", h("code", {}, "make run"), "."), APPEARS_AFTER_MS);
-    else if (!connected && app) this.#timer = setTimeout(() => this.#draw("waiting", `${app.name} is not connected: commands and buttons will not be answered.`), APPEARS_AFTER_MS);
+    if (!online)
+      this.#timer = setTimeout(
+        () => this.#draw("away", "The playground is not running. Start it with ", h("code", {}, "make run"), "."),
+        APPEARS_AFTER_MS,
+      );
+    else if (!connected && app)
+      this.#timer = setTimeout(
+        () => this.#draw("waiting", `${app.name} is not connected: commands and buttons will not be answered.`),
+        APPEARS_AFTER_MS,
+      );
     else this.element.replaceChildren();
   }
 

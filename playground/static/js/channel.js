@@ -8,7 +8,10 @@ import { keepFocus } from "./focus.js";
 import { Home } from "./home.js";
 import { MessageList } from "./message_list.js";
 
-const TABS = [["home", "Home"], ["messages", "Messages"]];
+const TABS = [
+  ["home", "Home"],
+  ["messages", "Messages"],
+];
 
 export class ChannelColumn {
   #channel = null;
@@ -17,7 +20,11 @@ export class ChannelColumn {
     Object.assign(this, { element, session, store });
     this.head = h("header", { class: "channel-head" });
     this.note = h("p", { class: "channel-note", hidden: true });
-    this.earlier = h("button", { type: "button", class: "button earlier", hidden: true, on: { click: () => session.loadEarlier() } }, "Show earlier messages");
+    this.earlier = h(
+      "button",
+      { type: "button", class: "button earlier", hidden: true, on: { click: () => session.loadEarlier() } },
+      "Show earlier messages",
+    );
     this.intro = h("div", { class: "intro" });
     this.list = new MessageList({
       label: "Messages",
@@ -65,23 +72,36 @@ export class ChannelColumn {
     const detail = channel.kind === "dm" ? directory.person(channel.with).title : channel.topic;
     const hint = named ? memberHint(channel, app) : null;
     return fragment(
-      iconButton("menu", "Channels and people", () => this.store.update({ drawer: true }), { class: "icon-button drawer-opener" }),
-      h("div", { class: "channel-title" }, h("h2", {}, named && icon(channel.kind === "private" ? "lock" : "hash"), title), detail && h("p", { class: "topic", title: detail }, detail)),
-      channel.kind === "app" && app.home_tab ? this.#tabs(channel, tab) : hint && h("p", { class: "member-hint" }, hint),
+      iconButton("menu", "Channels and people", () => this.store.update({ drawer: true }), {
+        class: "icon-button drawer-opener",
+      }),
+      h(
+        "div",
+        { class: "channel-title" },
+        h("h2", {}, named && icon(channel.kind === "private" ? "lock" : "hash"), title),
+        detail && h("p", { class: "topic", title: detail }, detail),
+      ),
+      channel.kind === "app" && app.home_tab
+        ? this.#tabs(channel, tab)
+        : hint && h("p", { class: "member-hint" }, hint),
     );
   }
 
   #tabs(channel, tab) {
     const buttons = TABS.map(([id, label]) =>
-      h("button", {
-        type: "button",
-        role: "tab",
-        id: `tab-${id}`,
-        "data-action": `tab-${id}`,
-        "aria-selected": String(tab === id),
-        tabindex: tab === id ? "0" : "-1",
-        on: { click: () => this.session.openChannel(channel.id, id) },
-      }, label),
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${id}`,
+          "data-action": `tab-${id}`,
+          "aria-selected": String(tab === id),
+          tabindex: tab === id ? "0" : "-1",
+          on: { click: () => this.session.openChannel(channel.id, id) },
+        },
+        label,
+      ),
     );
     const list = h("div", { class: "tabs", role: "tablist", "aria-label": "App" }, buttons);
     list.addEventListener("keydown", ({ key }) => {
@@ -94,11 +114,16 @@ export class ChannelColumn {
 
   #describe(channel, { directory, app }) {
     const title = `${channel.kind === "dm" || channel.kind === "app" ? "" : "#"}${directory.channelTitle(channel)}`;
-    const obstacle = channel.archived ? `${title} is archived` : !channel.is_member && `You are not a member of ${title}: you can read here, not write`;
+    const obstacle = channel.archived
+      ? `${title} is archived`
+      : !channel.is_member && `You are not a member of ${title}: you can read here, not write`;
     this.composer.describe(obstacle || `Message ${title}`, Boolean(obstacle));
-    const isWithoutApp = (channel.kind === "public" || channel.kind === "private") && !channel.bot_is_member && !channel.archived;
+    const isWithoutApp =
+      (channel.kind === "public" || channel.kind === "private") && !channel.bot_is_member && !channel.archived;
     this.note.hidden = !isWithoutApp;
-    this.note.textContent = isWithoutApp ? `${app.name} is not in this channel: commands work, but it cannot post here.` : "";
+    this.note.textContent = isWithoutApp
+      ? `${app.name} is not in this channel: commands work, but it cannot post here.`
+      : "";
   }
 
   showMessages(state) {
@@ -113,7 +138,9 @@ export class ChannelColumn {
     const channel = directory.channel(id);
     if (!channel || loading) return;
     const title = `${channel.kind === "public" || channel.kind === "private" ? "#" : ""}${directory.channelTitle(channel)}`;
-    const tries = thingsToTry(commands).map((text) => h("button", { type: "button", class: "try", on: { click: () => this.composer.propose(`${text} `) } }, text));
+    const tries = thingsToTry(commands).map((text) =>
+      h("button", { type: "button", class: "try", on: { click: () => this.composer.propose(`${text} `) } }, text),
+    );
     this.intro.replaceChildren(
       h("h3", {}, title),
       h("p", {}, channel.topic || "This is the beginning of the conversation."),
@@ -137,8 +164,11 @@ function memberHint(channel, app) {
 }
 
 /** Up to three commands worth a first try, taken from what the workspace's apps say of themselves. */
-export function thingsToTry(commands) {
+function thingsToTry(commands) {
   return commands
-    .flatMap(({ command, usage_hint: hint }) => [...parseUsageHint(hint).map(({ verb }) => `${command} ${verb}`), command])
+    .flatMap(({ command, usage_hint: hint }) => [
+      ...parseUsageHint(hint).map(({ verb }) => `${command} ${verb}`),
+      command,
+    ])
     .slice(0, 3);
 }

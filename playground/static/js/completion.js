@@ -46,7 +46,8 @@ export function completeMention(text, caret, people) {
   const found = text.slice(0, caret).match(/(^|\s)@([\p{L}\p{N}._-]*)$/u);
   if (!found) return none();
   const begun = found[2].toLowerCase();
-  const fits = ({ name, real_name: full }) => [name, ...full.split(" ")].some((word) => word.toLowerCase().startsWith(begun));
+  const fits = ({ name, real_name: full }) =>
+    [name, ...full.split(" ")].some((word) => word.toLowerCase().startsWith(begun));
   const start = caret - begun.length - 1;
   const fitting = people.filter((person) => person.can_act && fits(person)).slice(0, 8);
   return {

@@ -20,7 +20,12 @@ export class Composer {
    */
   constructor({ id, vocabulary, onSend }) {
     Object.assign(this, { vocabulary, onSend });
-    this.list = h("div", { class: "combo-list completion", role: "listbox", id: uniqueId("completion"), "aria-label": "Suggestions" });
+    this.list = h("div", {
+      class: "combo-list completion",
+      role: "listbox",
+      id: uniqueId("completion"),
+      "aria-label": "Suggestions",
+    });
     this.input = h("textarea", {
       id,
       class: "composer-input",
@@ -31,7 +36,11 @@ export class Composer {
       "aria-controls": this.list.id,
       "aria-label": "Message",
     });
-    this.button = h("button", { type: "submit", class: "send", "aria-label": "Send", title: "Send (Enter)", disabled: true }, icon("send"));
+    this.button = h(
+      "button",
+      { type: "submit", class: "send", "aria-label": "Send", title: "Send (Enter)", disabled: true },
+      icon("send"),
+    );
     this.problem = h("p", { class: "composer-problem", role: "alert" });
     this.box = h("form", { class: "composer-box" }, this.input, this.button);
     this.element = h("div", { class: "composer" }, this.problem, this.box, this.list);
@@ -97,7 +106,9 @@ export class Composer {
     const text = this.input.value;
     const { commands, people } = this.vocabulary();
     const command = complete(text, commands);
-    const { suggestions, preselect } = command.suggestions.length ? command : completeMention(text, this.input.selectionStart, people);
+    const { suggestions, preselect } = command.suggestions.length
+      ? command
+      : completeMention(text, this.input.selectionStart, people);
     this.#offer(suggestions, preselect);
   }
 
@@ -184,7 +195,13 @@ export class Composer {
 function suggestionRow({ label, detail }, index) {
   return h(
     "div",
-    { role: "option", id: uniqueId("suggestion"), class: "combo-option", "data-index": index, "aria-selected": "false" },
+    {
+      role: "option",
+      id: uniqueId("suggestion"),
+      class: "combo-option",
+      "data-index": index,
+      "aria-selected": "false",
+    },
     h("span", { class: "combo-label" }, label, detail && h("small", {}, detail)),
   );
 }

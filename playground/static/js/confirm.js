@@ -20,7 +20,11 @@ export function askConfirm(confirm, directory) {
         "div",
         { class: "dialog-foot" },
         h("button", { class: "button", value: "deny" }, renderText(confirm.deny ?? "Cancel", directory)),
-        h("button", { class: `button ${tone}`, value: "confirm", autofocus: true }, renderText(confirm.confirm ?? "Yes", directory)),
+        h(
+          "button",
+          { class: `button ${tone}`, value: "confirm", autofocus: true },
+          renderText(confirm.confirm ?? "Yes", directory),
+        ),
       ),
     ),
   );

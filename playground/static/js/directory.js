@@ -4,7 +4,13 @@
 import { h, icon } from "./dom.js";
 
 const WHY_NOT = { deactivated: "This account is closed: nobody can act as it.", bot: "An app acts by itself." };
-const KINDS = { guest_multi: "guest", guest_single: "guest", external: "external", deactivated: "deactivated", bot: "app" };
+const KINDS = {
+  guest_multi: "guest",
+  guest_single: "guest",
+  external: "external",
+  deactivated: "deactivated",
+  bot: "app",
+};
 
 export class Directory {
   constructor({ people, groups, app, self = null, sidebar = { channels: [], direct: [] } }) {
@@ -23,7 +29,18 @@ export class Directory {
   }
 
   person(id) {
-    return this.peopleById.get(id) ?? { id, name: id, real_name: id, title: "", kind: "member", initials: "?", color: "#77808a", can_act: false };
+    return (
+      this.peopleById.get(id) ?? {
+        id,
+        name: id,
+        real_name: id,
+        title: "",
+        kind: "member",
+        initials: "?",
+        color: "#77808a",
+        can_act: false,
+      }
+    );
   }
 
   group(id) {
@@ -39,10 +56,6 @@ export class Directory {
     if (channel.kind === "app") return this.app.name;
     if (channel.kind === "dm") return this.person(channel.with).real_name;
     return channel.name;
-  }
-
-  isBot(id) {
-    return id === this.app.bot_user_id || this.peopleById.get(id)?.kind === "bot";
   }
 }
 
@@ -63,7 +76,7 @@ export function whyNot(person) {
 }
 
 /** Black or white, whichever reads better on `color` ("#rrggbb"). */
-export function inkOn(color) {
+function inkOn(color) {
   const channel = (at) => (parseInt(color.slice(at, at + 2), 16) / 255) ** 2.2;
   const luminance = 0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5);
   return luminance > 0.22 ? "#14181c" : "#ffffff";
@@ -86,14 +99,22 @@ export function personMention(id, directory, label = null) {
   const person = directory.person(id);
   const self = id === directory.self;
   const known = directory.peopleById.has(id);
-  return h("span", { class: `mention ${self ? "mention-self" : ""}`, title: known ? standing(person) : id }, `@${known ? person.real_name : (label ?? id)}`);
+  return h(
+    "span",
+    { class: `mention ${self ? "mention-self" : ""}`, title: known ? standing(person) : id },
+    `@${known ? person.real_name : (label ?? id)}`,
+  );
 }
 
 export function groupMention(id, directory, label = null) {
   const group = directory.group(id);
   const members = group?.members.map((member) => directory.person(member).real_name).join(", ");
   const self = group?.members.includes(directory.self);
-  return h("span", { class: `mention ${self ? "mention-self" : ""}`, title: members }, group ? `@${group.handle}` : (label ?? `@${id}`));
+  return h(
+    "span",
+    { class: `mention ${self ? "mention-self" : ""}`, title: members },
+    group ? `@${group.handle}` : (label ?? `@${id}`),
+  );
 }
 
 export function channelMention(id, directory, label = null) {

@@ -25,7 +25,7 @@ export class Floating {
     // One scope for all listeners of this opening: closing removes them together.
     this.opening = new AbortController();
     const { signal } = this.opening;
-    const follow = (event) => event.target instanceof Node && this.panel.contains(event.target) ? null : this.place();
+    const follow = (event) => (event.target instanceof Node && this.panel.contains(event.target) ? null : this.place());
     document.addEventListener("scroll", follow, { capture: true, signal });
     window.addEventListener("resize", follow, { signal });
   }

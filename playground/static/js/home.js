@@ -10,13 +10,25 @@ export class Home {
 
   constructor(surfaceOf) {
     this.surfaceOf = surfaceOf;
-    this.element = h("div", { class: "home", role: "tabpanel", id: "home-panel", "aria-labelledby": "tab-home", tabindex: "0" });
+    this.element = h("div", {
+      class: "home",
+      role: "tabpanel",
+      id: "home-panel",
+      "aria-labelledby": "tab-home",
+      tabindex: "0",
+    });
   }
 
   show(view, isLoaded, directory) {
     if (!view) {
       this.#viewId = null;
-      this.element.replaceChildren(h("p", { class: "empty-note" }, isLoaded ? "The app has not published a Home for this person." : "Asking the app…"));
+      this.element.replaceChildren(
+        h(
+          "p",
+          { class: "empty-note" },
+          isLoaded ? "The app has not published a Home for this person." : "Asking the app…",
+        ),
+      );
       return;
     }
     if (view.id !== this.#viewId) {

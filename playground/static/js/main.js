@@ -48,8 +48,12 @@ function wireDrawer(store) {
 /** "(3) #orders · Acme": what waits elsewhere, and where this window is. */
 function titleOf({ workspace, sidebar, directory, channel: id }) {
   const channel = findChannel(sidebar, id);
-  const waiting = [...sidebar.channels, ...sidebar.direct].filter((each) => each.id !== id).reduce((sum, each) => sum + each.unread, 0);
-  const place = channel ? `${channel.kind === "public" || channel.kind === "private" ? "#" : ""}${directory.channelTitle(channel)} · ` : "";
+  const waiting = [...sidebar.channels, ...sidebar.direct]
+    .filter((each) => each.id !== id)
+    .reduce((sum, each) => sum + each.unread, 0);
+  const place = channel
+    ? `${channel.kind === "public" || channel.kind === "private" ? "#" : ""}${directory.channelTitle(channel)} · `
+    : "";
   return `${waiting ? `(${waiting}) ` : ""}${place}${workspace.name} playground`;
 }
 
@@ -60,7 +64,13 @@ function start() {
   const vocabulary = () => ({ commands: store.state.commands, people: store.state.directory.people });
   const banner = new Banner(byId("banner"));
   const sidebar = new Sidebar(byId("sidebar"), { onSwitch: (person) => session.switchPerson(person) });
-  const column = new ChannelColumn(byId("main"), { session, store, surfaceOf: ofMessage, viewSurfaceOf: ofView, vocabulary });
+  const column = new ChannelColumn(byId("main"), {
+    session,
+    store,
+    surfaceOf: ofMessage,
+    viewSurfaceOf: ofView,
+    vocabulary,
+  });
   const thread = new ThreadPane(byId("thread"), { session, surfaceOf: ofMessage, vocabulary });
   const modal = new Modal({ session, surfaceOf: ofView, onClosed: () => column.composer.focus() });
 
@@ -68,7 +78,10 @@ function start() {
   store.on(["as", "workspace"], (state) => state.as && sidebar.showPerson(state));
   store.on(["sidebar", "channel", "connected"], (state) => state.as && sidebar.showPlaces(state));
   store.on(["sidebar", "channel", "tab", "loading"], (state) => state.directory && column.showPlace(state));
-  store.on(["messages", "loading", "hasMore"], (state) => state.directory && (column.showMessages(state), column.showIntro(state)));
+  store.on(
+    ["messages", "loading", "hasMore"],
+    (state) => state.directory && (column.showMessages(state), column.showIntro(state)),
+  );
   store.on(["sought"], ({ sought }) => sought && column.list.reveal(sought));
   store.on(["home", "homeLoaded", "tab"], (state) => state.directory && column.showHome(state));
   store.on(["thread"], (state) => thread.show(state.thread, state.directory, state.directory?.channel(state.channel)));

@@ -46,7 +46,16 @@ function nextBlock(lines) {
     lines.shift();
     return h("hr");
   }
-  if (QUOTE.test(line)) return h("blockquote", {}, renderMarkdown(takeWhile(lines, QUOTE).map((quoted) => QUOTE.exec(quoted)[1]).join("\n")));
+  if (QUOTE.test(line))
+    return h(
+      "blockquote",
+      {},
+      renderMarkdown(
+        takeWhile(lines, QUOTE)
+          .map((quoted) => QUOTE.exec(quoted)[1])
+          .join("\n"),
+      ),
+    );
   if (ITEM.test(line)) return list(lines);
   if (line.includes("|") && TABLE_RULE.test(lines[1] ?? "")) return table(lines);
   return paragraph(lines);
@@ -84,7 +93,12 @@ function list(lines) {
 }
 
 function table(lines) {
-  const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
+  const cells = (line) =>
+    line
+      .trim()
+      .replace(/^\||\|$/g, "")
+      .split("|")
+      .map((cell) => cell.trim());
   const head = cells(lines.shift());
   lines.shift();
   const rows = takeWhile(lines, /\|/).map(cells);
@@ -94,22 +108,49 @@ function table(lines) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, renderInline(cell))))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, renderInline(cell)))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          head.map((cell) => h("th", { scope: "col" }, renderInline(cell))),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((cell) => h("td", {}, renderInline(cell))),
+          ),
+        ),
+      ),
     ),
   );
 }
 
 function paragraph(lines) {
   const taken = [lines.shift()];
-  while (lines.length && lines[0].trim() !== "" && ![FENCE, HEADING, QUOTE, ITEM, RULE].some((start) => start.test(lines[0]))) taken.push(lines.shift());
-  return h("p", {}, taken.flatMap((line, index) => (index ? [h("br"), renderInline(line)] : [renderInline(line)])));
+  while (
+    lines.length &&
+    lines[0].trim() !== "" &&
+    ![FENCE, HEADING, QUOTE, ITEM, RULE].some((start) => start.test(lines[0]))
+  )
+    taken.push(lines.shift());
+  return h(
+    "p",
+    {},
+    taken.flatMap((line, index) => (index ? [h("br"), renderInline(line)] : [renderInline(line)])),
+  );
 }
 
 function renderInline(text) {
   const nodes = [];
   let plain = "";
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const found = inlineAt(text, at);
     if (!found) {
       plain += text[at];

@@ -24,7 +24,11 @@ export function renderMessage(message, { directory, surface, grouped, onThread }
   ];
   return h(
     "article",
-    { class: `message ${marks.filter(Boolean).join(" ")}`, "data-ts": message.ts, "aria-label": `${author.real_name}, ${clock(message.ts)}` },
+    {
+      class: `message ${marks.filter(Boolean).join(" ")}`,
+      "data-ts": message.ts,
+      "aria-label": `${author.real_name}, ${clock(message.ts)}`,
+    },
     h("div", { class: "message-gutter" }, grouped ? timeOf(message) : message.system ? systemAvatar() : avatar(author)),
     h(
       "div",
@@ -35,7 +39,13 @@ export function renderMessage(message, { directory, surface, grouped, onThread }
       Object.keys(message.reactions ?? {}).length > 0 && reactionsOf(message, directory),
       message.reply_count > 0 && onThread && threadLink(message, onThread),
     ),
-    onThread && !message.ephemeral && h("div", { class: "message-tools" }, iconButton("reply", "Reply in thread", () => onThread(message))),
+    onThread &&
+      !message.ephemeral &&
+      h(
+        "div",
+        { class: "message-tools" },
+        iconButton("reply", "Reply in thread", () => onThread(message)),
+      ),
   );
 }
 
@@ -59,13 +69,19 @@ function systemAvatar() {
 
 function contentOf(message, directory, surface) {
   const edited = message.edited && h("span", { class: "edited" }, "(edited)");
-  if (message.blocks?.length) return h("div", { class: "blocks message-card" }, renderBlocks(message.blocks, surface), edited);
+  if (message.blocks?.length)
+    return h("div", { class: "blocks message-card" }, renderBlocks(message.blocks, surface), edited);
   return h("div", { class: "prose message-text" }, renderMrkdwn(message.text ?? "", directory), edited);
 }
 
 function reactionsOf({ reactions }, directory) {
   const reaction = ([name, users]) =>
-    h("span", { class: "reaction", title: users.map((id) => directory.person(id).real_name).join(", ") }, emojiNode(name), ` ${users.length}`);
+    h(
+      "span",
+      { class: "reaction", title: users.map((id) => directory.person(id).real_name).join(", ") },
+      emojiNode(name),
+      ` ${users.length}`,
+    );
   return h("p", { class: "reactions" }, Object.entries(reactions).map(reaction));
 }
 

@@ -15,6 +15,7 @@ export class MessageList {
   #rows = new Map();
   #surfaces = new Map();
   #days = new Map();
+  #isFresh = true;
   #atBottom = true;
   #unseen = 0;
 
@@ -27,9 +28,25 @@ export class MessageList {
    */
   constructor({ label, surfaceOf, onBottom, onThread = null, header = null }) {
     Object.assign(this, { surfaceOf, onBottom, onThread });
-    this.content = h("div", { class: "log", role: "log", "aria-live": "polite", "aria-relevant": "additions", "aria-label": label });
-    this.scroller = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": `${label}, scrollable` }, header, this.content);
-    this.pill = h("button", { type: "button", class: "new-pill", hidden: true, on: { click: () => this.toBottom("smooth") } });
+    this.content = h("div", {
+      class: "log",
+      role: "log",
+      "aria-live": "off",
+      "aria-relevant": "additions",
+      "aria-label": label,
+    });
+    this.scroller = h(
+      "div",
+      { class: "scroller", tabindex: "0", role: "region", "aria-label": `${label}, scrollable` },
+      header,
+      this.content,
+    );
+    this.pill = h("button", {
+      type: "button",
+      class: "new-pill",
+      hidden: true,
+      on: { click: () => this.toBottom("smooth") },
+    });
     this.element = h("div", { class: "message-list" }, this.scroller, this.pill);
     this.scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     new ResizeObserver(() => this.#settle()).observe(this.content);
@@ -46,6 +63,7 @@ export class MessageList {
     this.#surfaces.clear();
     this.#days.clear();
     this.content.replaceChildren();
+    this.#isFresh = true;
     this.#atBottom = true;
     this.#setUnseen(0);
   }
@@ -72,7 +90,10 @@ export class MessageList {
     const newest = [...this.#rows.keys()].at(-1);
     const isPrepend = this.#rows.size > 0 && messages.at(-1)?.ts === newest && messages.length > this.#rows.size;
     const fromEnd = this.scroller.scrollHeight - this.scroller.scrollTop;
-    const added = newest === undefined ? 0 : messages.filter(({ ts, user }) => Number(ts) > Number(newest) && user !== directory.self).length;
+    const added =
+      newest === undefined
+        ? 0
+        : messages.filter(({ ts, user }) => Number(ts) > Number(newest) && user !== directory.self).length;
     const rows = new Map();
     const children = [];
     messages.forEach((message, index) => {
@@ -82,6 +103,9 @@ export class MessageList {
       rows.set(message.ts, row);
       children.push(row.element);
     });
+    // What was there already is not news to be read out.
+    this.content.setAttribute("aria-live", this.#isFresh ? "off" : "polite");
+    this.#isFresh = false;
     this.#rows = rows;
     keepFocus(this.content, () => reconcile(this.content, children), "[data-ts]");
     if (isPrepend) this.scroller.scrollTop = this.scroller.scrollHeight - fromEnd;
@@ -102,13 +126,17 @@ export class MessageList {
 
   #day(ts) {
     const label = dayLabel(ts);
-    if (!this.#days.has(label)) this.#days.set(label, h("div", { class: "day", role: "separator", "aria-label": label }, h("span", {}, label)));
+    if (!this.#days.has(label))
+      this.#days.set(label, h("div", { class: "day", role: "separator", "aria-label": label }, h("span", {}, label)));
     return this.#days.get(label);
   }
 
   #surface(message, directory) {
     const kept = this.#surfaces.get(message.ts) ?? { values: new FormValues() };
-    const surface = Object.assign(kept, this.surfaceOf(message), { directory, root: () => this.#rows.get(message.ts)?.element });
+    const surface = Object.assign(kept, this.surfaceOf(message), {
+      directory,
+      root: () => this.#rows.get(message.ts)?.element,
+    });
     this.#surfaces.set(message.ts, surface);
     return surface;
   }

@@ -19,12 +19,21 @@ export class Modal {
   constructor({ session, surfaceOf, onClosed }) {
     Object.assign(this, { session, surfaceOf, onClosed });
     this.title = h("h2", { id: uniqueId("modal-title") });
-    this.back = iconButton("back", "Back to the previous view", () => this.#dismiss(false), { class: "icon-button modal-back" });
+    this.back = iconButton("back", "Back to the previous view", () => this.#dismiss(false), {
+      class: "icon-button modal-back",
+    });
     this.bodySlot = h("div", { class: "modal-body", tabindex: "-1" });
     this.problem = h("p", { class: "modal-problem", role: "alert" });
     this.foot = h("div", { class: "dialog-foot" });
     const close = iconButton("close", "Close", () => this.#dismiss(true));
-    this.form = h("form", { class: "modal-form", novalidate: true }, h("header", { class: "modal-head" }, this.back, this.title, close), this.bodySlot, this.problem, this.foot);
+    this.form = h(
+      "form",
+      { class: "modal-form", novalidate: true },
+      h("header", { class: "modal-head" }, this.back, this.title, close),
+      this.bodySlot,
+      this.problem,
+      this.foot,
+    );
     this.dialog = h("dialog", { class: "dialog modal", "aria-labelledby": this.title.id }, this.form);
     document.body.append(this.dialog);
     this.#listen();
@@ -70,7 +79,10 @@ export class Modal {
     this.problem.textContent = "";
     this.bodySlot.replaceChildren(body.element);
     this.bodySlot.scrollTop = 0;
-    const first = body.element.querySelector("[autofocus]") ?? body.element.querySelector("input, textarea, button") ?? this.foot.querySelector("button");
+    const first =
+      body.element.querySelector("[autofocus]") ??
+      body.element.querySelector("input, textarea, button") ??
+      this.foot.querySelector("button");
     first?.focus();
   }
 
@@ -78,9 +90,14 @@ export class Modal {
     const hasInput = view.blocks.some((block) => block.type === "input");
     const submit = view.submit ?? (hasInput ? { type: "plain_text", text: "Submit" } : null);
     const close = view.close ?? { type: "plain_text", text: submit ? "Cancel" : "Close" };
-    this.submitButton = submit && h("button", { type: "submit", class: "button button-primary" }, renderText(submit, directory));
+    this.submitButton =
+      submit && h("button", { type: "submit", class: "button button-primary" }, renderText(submit, directory));
     this.foot.replaceChildren(
-      h("button", { type: "button", class: "button", on: { click: () => this.#dismiss(false) } }, renderText(close, directory)),
+      h(
+        "button",
+        { type: "button", class: "button", on: { click: () => this.#dismiss(false) } },
+        renderText(close, directory),
+      ),
       ...(this.submitButton ? [this.submitButton] : []),
     );
   }

@@ -19,7 +19,7 @@ export function unescapeEntities(text) {
 }
 
 /** A plain_text object's text: no marks, only emoji. */
-export function renderPlain(text) {
+function renderPlain(text) {
   return fragment(emojiText(unescapeEntities(text)));
 }
 
@@ -34,7 +34,9 @@ export function renderMrkdwn(source, directory, verbatim = false) {
   const inline = (text) => renderInline(text, { directory, verbatim });
   const parts = source.split(/```\n?([\s\S]+?)```/);
   return fragment(
-    parts.map((part, index) => (index % 2 ? h("pre", {}, unescapeEntities(part.replace(/\n$/, ""))) : renderLines(part, inline))),
+    parts.map((part, index) =>
+      index % 2 ? h("pre", {}, unescapeEntities(part.replace(/\n$/, ""))) : renderLines(part, inline),
+    ),
   );
 }
 
@@ -75,7 +77,7 @@ function renderInline(text, context) {
     nodes.push(...emojiText(unescapeEntities(plain)));
     plain = "";
   };
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const found = tokenAt(text, at, context);
     if (found?.node) {
       flush();
@@ -101,7 +103,8 @@ function tokenAt(text, at, context) {
     return { node: h("code", {}, unescapeEntities(match[1])), length: match[0].length };
   }
   if (char === ":" && (match = matchAt(SHORTCODE, text, at))) return { length: match[0].length };
-  if (char === "h" && !context.verbatim && !WORD.test(text[at - 1] ?? "") && (match = matchAt(BARE_URL, text, at))) return bareLink(match[0]);
+  if (char === "h" && !context.verbatim && !WORD.test(text[at - 1] ?? "") && (match = matchAt(BARE_URL, text, at)))
+    return bareLink(match[0]);
   if (char in EMPHASIS) return emphasis(text, at, context);
   return null;
 }

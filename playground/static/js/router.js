@@ -9,7 +9,14 @@ export class Router {
 
   place() {
     const named = new URLSearchParams(location.hash.slice(1));
-    if (named.has("channel")) return { ...this.#person(), channel: named.get("channel"), tab: "messages", thread: null, message: messageTs(named.get("message")) };
+    if (named.has("channel"))
+      return {
+        ...this.#person(),
+        channel: named.get("channel"),
+        tab: "messages",
+        thread: null,
+        message: messageTs(named.get("message")),
+      };
     const [channel, detail = null] = decodeURIComponent(location.hash.slice(1)).split("/");
     const isTab = detail === "home" || detail === "messages";
     return {

@@ -11,6 +11,7 @@ const SIDEBAR_PAUSE_MS = 60;
 
 export class Session {
   #turn = 0;
+  #arrived = [];
   #sidebarTimer = null;
 
   /** @param {import("./router.js").Router} router */
@@ -32,7 +33,7 @@ export class Session {
   async start() {
     try {
       await this.#loadWorkspace();
-      await this.switchPerson(this.#startPerson());
+      await this.#switchPerson(this.#startPerson());
     } catch (error) {
       this.#lost(error);
       setTimeout(() => this.start(), RETRY_MS);
@@ -50,8 +51,21 @@ export class Session {
     return wanted.can_act ? wanted.id : this.#state.directory.people.find((person) => person.can_act).id;
   }
 
-  async switchPerson(as) {
-    this.store.update({ as, thread: null, views: [], home: null, homeLoaded: false, messages: [], loading: true, drawer: false });
+  switchPerson(as) {
+    return this.#guard(this.#switchPerson(as));
+  }
+
+  async #switchPerson(as) {
+    this.store.update({
+      as,
+      thread: null,
+      views: [],
+      home: null,
+      homeLoaded: false,
+      messages: [],
+      loading: true,
+      drawer: false,
+    });
     this.stream.open(as);
     await this.#loadSidebar();
     await Promise.all([this.#openPlace(this.router.place()), this.#loadViews()]);
@@ -73,27 +87,49 @@ export class Session {
   /** The address changed: by a link, by the back button, by hand. */
   #go(place) {
     const { as, channel, tab, thread } = this.#state;
-    if (place.as && place.as !== as && this.#state.directory?.person(place.as).can_act) return this.#guard(this.switchPerson(place.as));
-    const isHere = !place.message && place.channel === channel && (place.tab ?? tab) === tab && place.thread === (thread?.ts ?? null);
+    if (place.as && place.as !== as && this.#state.directory?.person(place.as).can_act)
+      return this.switchPerson(place.as);
+    const isHere =
+      !place.message &&
+      place.channel === channel &&
+      (place.tab ?? tab) === tab &&
+      place.thread === (thread?.ts ?? null);
     return isHere ? undefined : this.#guard(this.#openPlace(place));
   }
 
   async #openPlace({ channel: wanted, tab, thread, message }) {
     const { sidebar } = this.#state;
-    const channel = findChannel(sidebar, wanted) ?? sidebar.channels.find((each) => each.is_member) ?? sidebar.channels[0] ?? sidebar.direct[0];
+    const channel =
+      findChannel(sidebar, wanted) ??
+      sidebar.channels.find((each) => each.is_member) ??
+      sidebar.channels[0] ??
+      sidebar.direct[0];
     if (!channel) return;
-    await this.openChannel(channel.id, tab, channel.id === wanted ? thread : null);
+    await this.#openChannel(channel.id, tab, channel.id === wanted ? thread : null);
     if (message && channel.id === wanted) this.store.update({ sought: message });
   }
 
-  async openChannel(id, tab = null, thread = null) {
+  openChannel(id, tab) {
+    return this.#guard(this.#openChannel(id, tab));
+  }
+
+  async #openChannel(id, tab = null, thread = null) {
     const channel = findChannel(this.#state.sidebar, id);
     const hasHome = channel.kind === "app" && this.#state.app.home_tab;
     const shown = hasHome ? (tab ?? (channel.unread ? "messages" : "home")) : "messages";
     const isSame = id === this.#state.channel && !this.#state.loading;
-    this.store.update({ channel: id, tab: shown, drawer: false, ...(isSame ? {} : { messages: [], hasMore: false, loading: true, thread: null }) });
+    this.store.update({
+      channel: id,
+      tab: shown,
+      drawer: false,
+      ...(isSame ? {} : { messages: [], hasMore: false, loading: true, thread: null }),
+    });
     this.#remember();
-    const work = [isSame ? null : this.#loadHistory(), shown === "home" && this.#loadHome(), thread && this.openThread(thread)];
+    const work = [
+      isSame ? null : this.#loadHistory(),
+      shown === "home" && this.#loadHome(),
+      thread && this.#openThread(thread),
+    ];
     await Promise.all(work.filter(Boolean));
   }
 
@@ -101,15 +137,24 @@ export class Session {
     const { as, channel } = this.#state;
     this.#turn += 1;
     const turn = this.#turn;
+    this.#arrived = [];
     const { messages, has_more: hasMore } = await api.history(as, channel);
-    if (turn === this.#turn) this.store.update({ messages, hasMore, loading: false });
+    if (turn !== this.#turn) return;
+    // What came by the stream after the server had read the history is not in it.
+    const whole = this.#arrived.reduce(withMessage, messages);
+    this.store.update({ messages: whole, hasMore, loading: false });
   }
 
-  async loadEarlier() {
+  loadEarlier() {
+    return this.#guard(this.#loadEarlier());
+  }
+
+  async #loadEarlier() {
     const { as, channel, messages } = this.#state;
     const turn = this.#turn;
     const earlier = await api.history(as, channel, messages[0]?.ts);
-    if (turn === this.#turn) this.store.update({ messages: [...earlier.messages, ...this.#state.messages], hasMore: earlier.has_more });
+    if (turn === this.#turn)
+      this.store.update({ messages: [...earlier.messages, ...this.#state.messages], hasMore: earlier.has_more });
   }
 
   async #loadHome() {
@@ -119,12 +164,17 @@ export class Session {
     if (as === this.#state.as) this.store.update({ home: view ?? this.#state.home, homeLoaded: true });
   }
 
-  async openThread(ts) {
+  openThread(ts) {
+    return this.#guard(this.#openThread(ts));
+  }
+
+  async #openThread(ts) {
     const { as, channel } = this.#state;
     this.store.update({ thread: { ts, messages: this.#state.messages.filter((message) => message.ts === ts) } });
     this.#remember();
     const { messages } = await api.thread(as, channel, ts);
-    if (this.#state.thread?.ts === ts && this.#state.channel === channel) this.store.update({ thread: { ts, messages } });
+    if (this.#state.thread?.ts === ts && this.#state.channel === channel)
+      this.store.update({ thread: { ts, messages } });
   }
 
   closeThread() {
@@ -134,7 +184,12 @@ export class Session {
 
   #remember() {
     const { as, channel, tab, thread } = this.#state;
-    this.router.remember({ as, channel, tab: findChannel(this.#state.sidebar, channel)?.kind === "app" ? tab : null, thread: thread?.ts ?? null });
+    this.router.remember({
+      as,
+      channel,
+      tab: findChannel(this.#state.sidebar, channel)?.kind === "app" ? tab : null,
+      thread: thread?.ts ?? null,
+    });
   }
 
   /** @returns {Promise<?string>} the problem to show beside the message box, or null */
@@ -208,6 +263,7 @@ export class Session {
     if (message.channel !== channel) return;
     const isReply = message.thread_ts && message.thread_ts !== message.ts;
     const isKnown = messages.some((known) => known.ts === message.ts);
+    if (!isReply && !onlyKnown) this.#arrived.push(message);
     if (!isReply && (isKnown || !onlyKnown)) this.store.update({ messages: withMessage(messages, message) });
     if (!thread || (isReply ? message.thread_ts : message.ts) !== thread.ts) return;
     this.store.update({ thread: { ...thread, messages: withMessage(thread.messages, message) } });
@@ -226,7 +282,14 @@ export class Session {
   /** Several events in one breath ask for one reload. */
   #refreshSidebar() {
     clearTimeout(this.#sidebarTimer);
-    this.#sidebarTimer = setTimeout(() => this.#guard(this.#loadSidebar()), SIDEBAR_PAUSE_MS);
+    this.#sidebarTimer = setTimeout(() => this.#guard(this.#reloadSidebar()), SIDEBAR_PAUSE_MS);
+  }
+
+  /** The open channel may be gone for this person: they left it, or it was closed to them. */
+  async #reloadSidebar() {
+    await this.#loadSidebar();
+    const { sidebar, channel } = this.#state;
+    if (channel && !findChannel(sidebar, channel)) await this.#openPlace({});
   }
 
   /** The stream is up: after an outage, everything may have changed. */
@@ -239,7 +302,12 @@ export class Session {
     await this.#loadWorkspace();
     await this.#loadSidebar();
     const { tab, thread } = this.#state;
-    await Promise.all([this.#loadHistory(), this.#loadViews(), tab === "home" && this.#loadHome(), thread && this.openThread(thread.ts)]);
+    await Promise.all([
+      this.#loadHistory(),
+      this.#loadViews(),
+      tab === "home" && this.#loadHome(),
+      thread && this.#openThread(thread.ts),
+    ]);
   }
 
   #guard(work) {

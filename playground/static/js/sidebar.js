@@ -15,7 +15,10 @@ export class Sidebar {
   }
 
   showPerson({ workspace, directory, as }) {
-    this.title.replaceChildren(h("span", { class: "workspace-mark", "aria-hidden": "true" }, icon("gate")), h("span", {}, workspace.name, h("small", {}, "playground")));
+    this.title.replaceChildren(
+      h("span", { class: "workspace-mark", "aria-hidden": "true" }, icon("gate")),
+      h("span", {}, workspace.name, h("small", {}, "playground")),
+    );
     this.switcher.show({ directory, as });
   }
 
@@ -23,8 +26,14 @@ export class Sidebar {
     const apps = sidebar.direct.filter(({ kind }) => kind === "app");
     const direct = sidebar.direct.filter(({ kind }) => kind !== "app");
     const row = (channel) => placeRow(channel, { directory, current, connected });
-    const groups = [["Channels", sidebar.channels], ["Direct messages", direct], ["App", apps]];
-    const lists = groups.filter(([, channels]) => channels.length).map(([title, channels]) => h("section", {}, h("h2", {}, title), h("ul", {}, channels.map(row))));
+    const groups = [
+      ["Channels", sidebar.channels],
+      ["Direct messages", direct],
+      ["App", apps],
+    ];
+    const lists = groups
+      .filter(([, channels]) => channels.length)
+      .map(([title, channels]) => h("section", {}, h("h2", {}, title), h("ul", {}, channels.map(row))));
     keepFocus(this.nav, () => this.nav.replaceChildren(...lists));
   }
 }
@@ -33,7 +42,11 @@ function placeRow(channel, { directory, current, connected }) {
   const isOpen = channel.id === current;
   const unread = isOpen ? 0 : channel.unread;
   const title = directory.channelTitle(channel);
-  const marks = [unread > 0 && "is-unread", channel.archived && "is-archived", !channel.is_member && "is-visited"].filter(Boolean);
+  const marks = [
+    unread > 0 && "is-unread",
+    channel.archived && "is-archived",
+    !channel.is_member && "is-visited",
+  ].filter(Boolean);
   const count = channel.mentions || unread;
   return h(
     "li",
@@ -43,8 +56,14 @@ function placeRow(channel, { directory, current, connected }) {
       { class: `place ${marks.join(" ")}`, href: `#${channel.id}`, "aria-current": isOpen ? "page" : null },
       placeIcon(channel, directory),
       h("span", { class: "place-name" }, title),
-      channel.kind === "app" && h("span", { class: `presence ${connected ? "is-on" : ""}`, title: connected ? "connected" : "not connected" }),
-      unread > 0 && h("span", { class: `count ${channel.mentions ? "count-mention" : ""}`, "aria-label": `${count} unread` }, count > 99 ? "99+" : count),
+      channel.kind === "app" &&
+        h("span", { class: `presence ${connected ? "is-on" : ""}`, title: connected ? "connected" : "not connected" }),
+      unread > 0 &&
+        h(
+          "span",
+          { class: `count ${channel.mentions ? "count-mention" : ""}`, "aria-label": `${count} unread` },
+          count > 99 ? "99+" : count,
+        ),
     ),
   );
 }

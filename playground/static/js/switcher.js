@@ -9,7 +9,13 @@ export class Switcher {
   constructor(onSwitch) {
     this.onSwitch = onSwitch;
     this.menu = h("div", { class: "menu people-menu", role: "menu", id: uniqueId("people"), "aria-label": "Act as" });
-    this.button = h("button", { type: "button", class: "switcher-button", "aria-haspopup": "menu", "aria-expanded": "false", "aria-controls": this.menu.id });
+    this.button = h("button", {
+      type: "button",
+      class: "switcher-button",
+      "aria-haspopup": "menu",
+      "aria-expanded": "false",
+      "aria-controls": this.menu.id,
+    });
     this.element = h("div", { class: "switcher" }, this.button, this.menu);
     this.floating = new Floating(this.button, this.menu, "start");
     this.button.addEventListener("click", () => this.#toggle(!this.floating.isOpen));
@@ -20,7 +26,13 @@ export class Switcher {
     const person = directory.person(as);
     this.button.replaceChildren(
       avatar(person),
-      h("span", { class: "switcher-text" }, h("small", {}, "acting as"), nameWithKind(person), h("small", {}, person.title)),
+      h(
+        "span",
+        { class: "switcher-text" },
+        h("small", {}, "acting as"),
+        nameWithKind(person),
+        h("small", {}, person.title),
+      ),
       icon("chevron"),
     );
     const people = [...directory.people].sort((one, other) => Number(other.can_act) - Number(one.can_act));
@@ -31,7 +43,12 @@ export class Switcher {
     const reason = whyNot(person);
     const text = h("span", { class: "switcher-text" }, nameWithKind(person), h("small", {}, reason ?? person.title));
     const inside = [avatar(person), text, person.id === as && icon("check")];
-    const shared = { role: "menuitemradio", class: "menu-item", tabindex: "-1", "aria-checked": String(person.id === as) };
+    const shared = {
+      role: "menuitemradio",
+      class: "menu-item",
+      tabindex: "-1",
+      "aria-checked": String(person.id === as),
+    };
     if (reason) return h("span", { ...shared, "aria-disabled": "true" }, inside);
     const choose = (event) => {
       // With a modifier the link opens a second window that acts as this person.
@@ -41,7 +58,11 @@ export class Switcher {
       this.button.focus();
       if (person.id !== as) this.onSwitch(person.id);
     };
-    return h("a", { ...shared, href: `?as=${encodeURIComponent(person.id)}${location.hash}`, on: { click: choose } }, inside);
+    return h(
+      "a",
+      { ...shared, href: `?as=${encodeURIComponent(person.id)}${location.hash}`, on: { click: choose } },
+      inside,
+    );
   }
 
   #toggle(open) {

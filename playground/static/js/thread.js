@@ -17,7 +17,11 @@ export class ThreadPane {
     this.composer = new Composer({ id: "thread-composer", vocabulary, onSend: (text) => session.send(text, this.#ts) });
     this.composer.describe("Reply in the thread");
     const close = iconButton("close", "Close the thread", () => session.closeThread());
-    element.append(h("header", { class: "thread-head" }, h("h2", {}, "Thread", this.place), close), this.list.element, this.composer.element);
+    element.append(
+      h("header", { class: "thread-head" }, h("h2", {}, "Thread", this.place), close),
+      this.list.element,
+      this.composer.element,
+    );
     element.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.defaultPrevented) session.closeThread();
     });
@@ -28,7 +32,9 @@ export class ThreadPane {
     const isOther = ts !== this.#ts;
     if (isOther) this.#begin(ts);
     if (!thread) return;
-    this.place.textContent = channel ? `${channel.kind === "dm" || channel.kind === "app" ? "" : "#"}${directory.channelTitle(channel)}` : "";
+    this.place.textContent = channel
+      ? `${channel.kind === "dm" || channel.kind === "app" ? "" : "#"}${directory.channelTitle(channel)}`
+      : "";
     this.list.sync(thread.messages, directory);
     if (isOther) this.composer.focus();
   }

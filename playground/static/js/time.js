@@ -40,7 +40,11 @@ export function dayAndClock(ts, now = new Date()) {
 }
 
 function nearDay(date, now) {
-  for (const [offset, label] of [[0, "Today"], [-1, "Yesterday"], [1, "Tomorrow"]]) {
+  for (const [offset, label] of [
+    [0, "Today"],
+    [-1, "Yesterday"],
+    [1, "Tomorrow"],
+  ]) {
     if (date.toDateString() === new Date(now.getTime() + offset * DAY_MS).toDateString()) return label;
   }
   return null;
@@ -49,7 +53,11 @@ function nearDay(date, now) {
 function ago(date, now = new Date()) {
   const seconds = Math.round((date - now) / 1000);
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-  for (const [unit, size] of [["day", 86_400], ["hour", 3600], ["minute", 60]]) {
+  for (const [unit, size] of [
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ]) {
     if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
   }
   return relative.format(seconds, "second");

@@ -14,7 +14,11 @@ async function allowed(element, directory) {
 
 export function renderButton(element, field) {
   const url = element.url && safeUrl(element.url);
-  const members = { text: element.text, ...(element.value !== undefined && { value: element.value }), ...(element.style && { style: element.style }) };
+  const members = {
+    text: element.text,
+    ...(element.value !== undefined && { value: element.value }),
+    ...(element.style && { style: element.style }),
+  };
   const press = async (event) => {
     const node = event.currentTarget;
     if (url && !element.confirm) return field.send(node, members);
@@ -30,19 +34,24 @@ export function renderButton(element, field) {
     on: { click: press },
   };
   const text = renderText(element.text, field.surface.directory);
-  if (url) return h("a", { ...shared, href: url, target: "_blank", rel: "noopener noreferrer" }, text, icon("external"));
+  if (url)
+    return h("a", { ...shared, href: url, target: "_blank", rel: "noopener noreferrer" }, text, icon("external"));
   return h("button", { ...shared, type: "button" }, text);
 }
 
 export function renderOverflow(element, field) {
-  const opener = h("button", {
-    type: "button",
-    class: "button button-overflow",
-    "data-action": element.action_id,
-    "aria-label": field.label ?? "More actions",
-    "aria-haspopup": "menu",
-    "aria-expanded": "false",
-  }, icon("more"));
+  const opener = h(
+    "button",
+    {
+      type: "button",
+      class: "button button-overflow",
+      "data-action": element.action_id,
+      "aria-label": field.label ?? "More actions",
+      "aria-haspopup": "menu",
+      "aria-expanded": "false",
+    },
+    icon("more"),
+  );
   const items = element.options.map((option) => menuItem(option, field.surface.directory));
   const menu = h("div", { class: "menu", role: "menu", id: uniqueId("menu") }, items);
   const floating = new Floating(opener, menu, "end");
@@ -69,8 +78,16 @@ export function renderOverflow(element, field) {
 
 function menuItem(option, directory) {
   const url = option.url && safeUrl(option.url);
-  const inside = [renderText(option.text, directory), option.description && h("small", {}, unescapeEntities(option.description.text))];
-  if (url) return h("a", { role: "menuitem", class: "menu-item", href: url, target: "_blank", rel: "noopener noreferrer", tabindex: "-1" }, inside);
+  const inside = [
+    renderText(option.text, directory),
+    option.description && h("small", {}, unescapeEntities(option.description.text)),
+  ];
+  if (url)
+    return h(
+      "a",
+      { role: "menuitem", class: "menu-item", href: url, target: "_blank", rel: "noopener noreferrer", tabindex: "-1" },
+      inside,
+    );
   return h("button", { type: "button", role: "menuitem", class: "menu-item", tabindex: "-1" }, inside);
 }
 

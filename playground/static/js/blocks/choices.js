@@ -14,7 +14,13 @@ export function renderCheckboxes(element, field) {
     onChange(node, option, checked) {
       if (checked) held.add(option.value);
       else held.delete(option.value);
-      field.change(node, withContent(value, element.options.filter((each) => held.has(each.value))));
+      field.change(
+        node,
+        withContent(
+          value,
+          element.options.filter((each) => held.has(each.value)),
+        ),
+      );
     },
   });
 }
@@ -35,7 +41,22 @@ function choiceGroup(element, field, { type, isChecked, onChange }) {
     const input = h("input", { type, name, checked: isChecked(option), "data-action": element.action_id });
     input.addEventListener("change", () => onChange(input, option, input.checked));
     const description = option.description && h("small", {}, renderText(option.description, field.surface.directory));
-    return h("label", { class: "choice" }, input, h("span", { class: "choice-text" }, renderText(option.text, field.surface.directory), description));
+    return h(
+      "label",
+      { class: "choice" },
+      input,
+      h("span", { class: "choice-text" }, renderText(option.text, field.surface.directory), description),
+    );
   });
-  return h("div", { ...naming, id, class: "choices", role: type === "radio" ? "radiogroup" : "group", "aria-required": type === "radio" ? required : null }, choices);
+  return h(
+    "div",
+    {
+      ...naming,
+      id,
+      class: "choices",
+      role: type === "radio" ? "radiogroup" : "group",
+      "aria-required": type === "radio" ? required : null,
+    },
+    choices,
+  );
 }

@@ -24,9 +24,27 @@ export class Combobox {
    * @param {boolean} setup.remote wait for a pause in the typing before asking
    * @param {function(Option[], Element)} setup.onChange
    */
-  constructor({ naming, actionId, placeholder, multiple, selected, maxSelected, clearable, load, remote, minQuery = 0, onChange }) {
+  constructor({
+    naming,
+    actionId,
+    placeholder,
+    multiple,
+    selected,
+    maxSelected,
+    clearable,
+    load,
+    remote,
+    minQuery = 0,
+    onChange,
+  }) {
     Object.assign(this, { multiple, selected, maxSelected, load, remote, minQuery, onChange, placeholder });
-    this.list = h("div", { class: "combo-list", role: "listbox", id: uniqueId("list"), "aria-label": "Options", "aria-multiselectable": multiple ? "true" : null });
+    this.list = h("div", {
+      class: "combo-list",
+      role: "listbox",
+      id: uniqueId("list"),
+      "aria-label": "Options",
+      "aria-multiselectable": multiple ? "true" : null,
+    });
     this.input = h("input", {
       ...naming,
       class: "combo-input",
@@ -40,7 +58,14 @@ export class Combobox {
       "aria-controls": this.list.id,
     });
     this.chips = h("span", { class: "chips" });
-    this.clear = clearable && !multiple && h("button", { type: "button", class: "combo-clear", "aria-label": "Clear", on: { click: () => this.#commit([]) } }, icon("close"));
+    this.clear =
+      clearable &&
+      !multiple &&
+      h(
+        "button",
+        { type: "button", class: "combo-clear", "aria-label": "Clear", on: { click: () => this.#commit([]) } },
+        icon("close"),
+      );
     this.box = h("div", { class: "combo-box" }, multiple && this.chips, this.input, this.clear, icon("chevron"));
     this.element = h("div", { class: `combo ${multiple ? "combo-multi" : ""}` }, this.box, this.list);
     this.floating = new Floating(this.box, this.list);
@@ -109,12 +134,20 @@ export class Combobox {
 
   #show(groups) {
     this.#groups = groups.filter((group) => group.options.length);
-    if (this.#groups.length === 0) return this.#say(this.#query ? `Nothing found for “${this.#query}”.` : "There is nothing to choose from.");
+    if (this.#groups.length === 0)
+      return this.#say(this.#query ? `Nothing found for “${this.#query}”.` : "There is nothing to choose from.");
     const chosen = new Set(this.selected.map((option) => option.key));
     let index = 0;
     const rows = this.#groups.map((group) => {
       const options = group.options.map((option) => optionRow(option, index++, chosen.has(option.key)));
-      return group.label ? h("div", { role: "group", "aria-label": group.label }, h("div", { class: "combo-group", "aria-hidden": "true" }, group.label), options) : options;
+      return group.label
+        ? h(
+            "div",
+            { role: "group", "aria-label": group.label },
+            h("div", { class: "combo-group", "aria-hidden": "true" }, group.label),
+            options,
+          )
+        : options;
     });
     this.list.replaceChildren(...rows.flat());
     this.#reveal();
@@ -171,7 +204,8 @@ export class Combobox {
     }
     const without = this.selected.filter((each) => each.key !== option.key);
     const isNew = without.length === this.selected.length;
-    if (isNew && this.selected.length >= (this.maxSelected ?? Infinity)) return this.#say(`Choose at most ${this.maxSelected}.`);
+    if (isNew && this.selected.length >= (this.maxSelected ?? Infinity))
+      return this.#say(`Choose at most ${this.maxSelected}.`);
     this.#commit(isNew ? [...this.selected, option] : without);
     this.input.value = "";
     return this.#search("");
@@ -200,14 +234,25 @@ export class Combobox {
       this.#commit(this.selected.filter((each) => each.key !== option.key));
       this.input.focus();
     };
-    return h("span", { class: "chip" }, option.label, h("button", { type: "button", "aria-label": `Remove ${option.label}`, on: { click: remove } }, icon("close")));
+    return h(
+      "span",
+      { class: "chip" },
+      option.label,
+      h("button", { type: "button", "aria-label": `Remove ${option.label}`, on: { click: remove } }, icon("close")),
+    );
   }
 }
 
 function optionRow(option, index, isChosen) {
   return h(
     "div",
-    { role: "option", id: uniqueId("option"), class: "combo-option", "data-index": index, "aria-selected": String(isChosen) },
+    {
+      role: "option",
+      id: uniqueId("option"),
+      class: "combo-option",
+      "data-index": index,
+      "aria-selected": String(isChosen),
+    },
     h("span", { class: "combo-label" }, option.label, option.description && h("small", {}, option.description)),
     isChosen && icon("check"),
   );
@@ -216,6 +261,7 @@ function optionRow(option, index, isChosen) {
 /** Groups narrowed to what contains every typed word. */
 export function narrowed(groups, query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = (option) => words.every((word) => `${option.label} ${option.description ?? ""}`.toLowerCase().includes(word));
+  const fits = (option) =>
+    words.every((word) => `${option.label} ${option.description ?? ""}`.toLowerCase().includes(word));
   return groups.map((group) => ({ ...group, options: group.options.filter(fits) }));
 }

@@ -17,7 +17,7 @@ import { h, icon } from "../dom.js";
 const blockIn = (root, id) => root?.querySelector(`[data-block="${CSS.escape(id)}"]`);
 
 /** Sends one action; a block that still waits for its answer takes no second one. */
-export async function dispatch(node, action, surface) {
+async function dispatch(node, action, surface) {
   const block = node.closest("[data-block]");
   if (block.classList.contains("is-busy")) return;
   block.classList.add("is-busy");

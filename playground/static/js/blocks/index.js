@@ -36,14 +36,35 @@ const ELEMENTS = {
 
 const BLOCKS = {
   section,
-  header: (block, { directory }) => h("h3", { class: `block-header level-${block.level ?? 1}` }, renderText(block.text, directory)),
-  context: (block, surface) => h("div", { class: "block-context" }, block.elements.map((element) => contextElement(element, surface))),
+  header: (block, { directory }) =>
+    h("h3", { class: `block-header level-${block.level ?? 1}` }, renderText(block.text, directory)),
+  context: (block, surface) =>
+    h(
+      "div",
+      { class: "block-context" },
+      block.elements.map((element) => contextElement(element, surface)),
+    ),
   divider: () => h("hr"),
-  actions: (block, surface) => h("div", { class: "block-actions" }, block.elements.map((element) => renderElement(element, block, surface))),
-  context_actions: (block, surface) => h("div", { class: "block-actions" }, block.elements.map((element) => renderElement(element, block, surface))),
+  actions: (block, surface) =>
+    h(
+      "div",
+      { class: "block-actions" },
+      block.elements.map((element) => renderElement(element, block, surface)),
+    ),
+  context_actions: (block, surface) =>
+    h(
+      "div",
+      { class: "block-actions" },
+      block.elements.map((element) => renderElement(element, block, surface)),
+    ),
   input,
   image: (block, { directory }) =>
-    h("figure", { class: "block-image" }, block.title && h("figcaption", {}, renderText(block.title, directory)), renderImage(block)),
+    h(
+      "figure",
+      { class: "block-image" },
+      block.title && h("figcaption", {}, renderText(block.title, directory)),
+      renderImage(block),
+    ),
   rich_text: (block, { directory }) => renderRichText(block, directory),
   markdown: (block) => h("div", { class: "prose" }, renderMarkdown(block.text)),
   table: renderTable,
@@ -60,7 +81,11 @@ export function renderBlocks(blocks, surface) {
 function renderBlock(block, surface) {
   const known = Object.hasOwn(BLOCKS, block.type);
   const content = known ? BLOCKS[block.type](block, surface) : unsupported("block", block.type);
-  return h("div", { class: `block block-is-${block.type.replaceAll("_", "-")}`, "data-block": block.block_id ?? uniqueId("block") }, content);
+  return h(
+    "div",
+    { class: `block block-is-${block.type.replaceAll("_", "-")}`, "data-block": block.block_id ?? uniqueId("block") },
+    content,
+  );
 }
 
 function unsupported(what, type) {
@@ -70,15 +95,25 @@ function unsupported(what, type) {
 function renderElement(element, block, surface, options = {}) {
   if (!Object.hasOwn(ELEMENTS, element.type)) return unsupported("element", element.type);
   const label = element.accessibility_label ?? element.placeholder?.text ?? null;
-  return ELEMENTS[element.type](element, fieldOf(block.block_id, element, surface, { label, dispatches: true, ...options }));
+  return ELEMENTS[element.type](
+    element,
+    fieldOf(block.block_id, element, surface, { label, dispatches: true, ...options }),
+  );
 }
 
 function section(block, surface) {
   const textId = uniqueId("section");
   const text = block.text && h("div", { class: "prose", id: textId }, renderText(block.text, surface.directory));
-  const fields = block.fields && h("dl", { class: "fields" }, block.fields.map((field) => h("div", { class: "prose" }, renderText(field, surface.directory))));
+  const fields =
+    block.fields &&
+    h(
+      "dl",
+      { class: "fields" },
+      block.fields.map((field) => h("div", { class: "prose" }, renderText(field, surface.directory))),
+    );
   const isMenu = block.accessory && !["button", "image", "overflow"].includes(block.accessory.type);
-  const accessory = block.accessory && renderElement(block.accessory, block, surface, isMenu && text ? { labelledBy: textId } : {});
+  const accessory =
+    block.accessory && renderElement(block.accessory, block, surface, isMenu && text ? { labelledBy: textId } : {});
   return h(
     "div",
     { class: "block-section" },
@@ -99,7 +134,10 @@ function input(block, surface) {
   const hintId = uniqueId("hint");
   const errorId = uniqueId("error");
   const isGroup = element.type === "checkboxes" || element.type === "radio_buttons";
-  const label = [renderText(block.label, surface.directory), block.optional && h("span", { class: "optional" }, " (optional)")];
+  const label = [
+    renderText(block.label, surface.directory),
+    block.optional && h("span", { class: "optional" }, " (optional)"),
+  ];
   return h(
     "div",
     { class: "block-input" },
@@ -126,11 +164,16 @@ function renderImage({ image_url: address = "", alt_text: alternative = "" }) {
 }
 
 function alert(block, { directory }) {
-  return h("div", { class: `block-alert alert-${block.level ?? "default"} prose`, role: "note" }, renderText(block.text, directory));
+  return h(
+    "div",
+    { class: `block-alert alert-${block.level ?? "default"} prose`, role: "note" },
+    renderText(block.text, directory),
+  );
 }
 
 function card(block, surface) {
-  const part = (name, className) => block[name] && h("div", { class: `prose ${className}` }, renderText(block[name], surface.directory));
+  const part = (name, className) =>
+    block[name] && h("div", { class: `prose ${className}` }, renderText(block[name], surface.directory));
   return h(
     "div",
     { class: "block-card" },
@@ -138,6 +181,11 @@ function card(block, surface) {
     part("title", "card-title"),
     part("subtitle", "card-subtitle"),
     part("body", "card-body"),
-    block.actions && h("div", { class: "block-actions" }, block.actions.map((element) => renderElement(element, block, surface))),
+    block.actions &&
+      h(
+        "div",
+        { class: "block-actions" },
+        block.actions.map((element) => renderElement(element, block, surface)),
+      ),
   );
 }

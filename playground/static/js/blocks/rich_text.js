@@ -27,7 +27,12 @@ const LEAVES = {
 const PARTS = {
   rich_text_section: (part, directory) => h("p", {}, leaves(part, directory)),
   rich_text_quote: (part, directory) => h("blockquote", {}, leaves(part, directory)),
-  rich_text_preformatted: (part) => h("pre", {}, part.elements.map((leaf) => leaf.text ?? leaf.url ?? "")),
+  rich_text_preformatted: (part) =>
+    h(
+      "pre",
+      {},
+      part.elements.map((leaf) => leaf.text ?? leaf.url ?? ""),
+    ),
   rich_text_list: (part, directory) =>
     h(
       part.style === "ordered" ? "ol" : "ul",
@@ -55,5 +60,9 @@ function leaves(part, directory) {
 }
 
 export function renderRichText(block, directory) {
-  return h("div", { class: "prose" }, block.elements.map((part) => PARTS[part.type]?.(part, directory)));
+  return h(
+    "div",
+    { class: "prose" },
+    block.elements.map((part) => PARTS[part.type]?.(part, directory)),
+  );
 }

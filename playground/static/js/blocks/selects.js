@@ -12,7 +12,12 @@ const DEFAULT_MIN_QUERY = 3;
 const plain = (object) => withEmoji(unescapeEntities(object.text));
 
 function slackOption(option) {
-  return { key: option.value, label: plain(option.text), description: option.description && plain(option.description), raw: option };
+  return {
+    key: option.value,
+    label: plain(option.text),
+    description: option.description && plain(option.description),
+    raw: option,
+  };
 }
 
 function slackGroups({ options, option_groups: groups }) {
@@ -21,16 +26,31 @@ function slackGroups({ options, option_groups: groups }) {
 }
 
 function personOption(person) {
-  return { key: person.id, label: person.real_name, description: standing(person) || `@${person.name}`, raw: person.id };
+  return {
+    key: person.id,
+    label: person.real_name,
+    description: standing(person) || `@${person.name}`,
+    raw: person.id,
+  };
 }
 
 function channelOption(channel, directory) {
   const named = channel.kind === "public" || channel.kind === "private";
-  return { key: channel.id, label: `${named ? "#" : ""}${directory.channelTitle(channel)}`, description: channel.topic, raw: channel.id };
+  return {
+    key: channel.id,
+    label: `${named ? "#" : ""}${directory.channelTitle(channel)}`,
+    description: channel.topic,
+    raw: channel.id,
+  };
 }
 
 function people(directory) {
-  return [{ label: null, options: directory.people.filter(({ kind }) => kind !== "deactivated" && kind !== "bot").map(personOption) }];
+  return [
+    {
+      label: null,
+      options: directory.people.filter(({ kind }) => kind !== "deactivated" && kind !== "bot").map(personOption),
+    },
+  ];
 }
 
 const WANTED_KINDS = { public: "public", private: "private", im: "dm", mpim: "mpim" };
@@ -38,7 +58,9 @@ const WANTED_KINDS = { public: "public", private: "private", im: "dm", mpim: "mp
 function conversations(directory, filter) {
   const wanted = filter?.include?.map((kind) => WANTED_KINDS[kind]);
   const { channels, direct } = directory.sidebar;
-  const fitting = [...channels, ...direct].filter((channel) => !channel.archived && (wanted ? wanted.includes(channel.kind) : true));
+  const fitting = [...channels, ...direct].filter(
+    (channel) => !channel.archived && (wanted ? wanted.includes(channel.kind) : true),
+  );
   return [{ label: null, options: fitting.map((channel) => channelOption(channel, directory)) }];
 }
 
@@ -49,7 +71,10 @@ const SOURCES = {
     remote: async (query) => slackGroups(await surface.suggest(blockId, element.action_id, query)),
     toOption: slackOption,
   }),
-  users: (_, { surface: { directory } }) => ({ groups: people(directory), toOption: (id) => personOption(directory.person(id)) }),
+  users: (_, { surface: { directory } }) => ({
+    groups: people(directory),
+    toOption: (id) => personOption(directory.person(id)),
+  }),
   conversations: (element, { surface: { directory } }) => ({
     groups: conversations(directory, element.filter),
     toOption: (id) => heldChannel(id, directory),

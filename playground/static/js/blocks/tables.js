@@ -14,15 +14,30 @@ export function renderTable(block, { directory }) {
   const settings = block.column_settings ?? [];
   const cell = (tag, at, content) => {
     const { align = "left", is_wrapped: wrapped } = settings[at] ?? {};
-    return h(tag, { scope: tag === "th" ? "col" : null, class: `align-${align} ${wrapped ? "is-wrapped" : ""}` }, cellContent(content, directory));
+    return h(
+      tag,
+      { scope: tag === "th" ? "col" : null, class: `align-${align} ${wrapped ? "is-wrapped" : ""}` },
+      cellContent(content, directory),
+    );
   };
-  const row = (tag) => (cells) => h("tr", {}, cells.map((content, at) => cell(tag, at, content)));
+  const row = (tag) => (cells) =>
+    h(
+      "tr",
+      {},
+      cells.map((content, at) => cell(tag, at, content)),
+    );
   const [head, ...body] = block.rows;
   const captionId = uniqueId("caption");
   return h(
     "div",
     // A wide table scrolls by itself, so it must be reachable by keyboard.
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": block.caption ? null : "Table", "aria-labelledby": block.caption ? captionId : null },
+    {
+      class: "table-scroll",
+      tabindex: "0",
+      role: "region",
+      "aria-label": block.caption ? null : "Table",
+      "aria-labelledby": block.caption ? captionId : null,
+    },
     h(
       "table",
       {},

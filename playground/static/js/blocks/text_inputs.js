@@ -24,7 +24,9 @@ export function renderTextInput(element, field) {
     spellcheck: element.multiline ? null : "false",
     value: content(value) ?? "",
   };
-  const input = element.multiline ? h("textarea", { ...shared, rows: "4" }) : h("input", { ...shared, ...KEYBOARDS[element.type] });
+  const input = element.multiline
+    ? h("textarea", { ...shared, rows: "4" })
+    : h("input", { ...shared, ...KEYBOARDS[element.type] });
   const current = () => withContent(value, input.value === "" ? null : input.value);
   const triggers = element.dispatch_action_config?.trigger_actions_on ?? ["on_enter_pressed"];
   const send = () => field.send(input, current());
@@ -54,7 +56,11 @@ function localStamp(unixSeconds) {
 const PICKERS = {
   datepicker: { type: "date", read: (text) => text, show: (held) => held },
   timepicker: { type: "time", read: (text) => text, show: (held) => held },
-  datetimepicker: { type: "datetime-local", read: (text) => Math.floor(new Date(text).getTime() / 1000), show: localStamp },
+  datetimepicker: {
+    type: "datetime-local",
+    read: (text) => Math.floor(new Date(text).getTime() / 1000),
+    show: localStamp,
+  },
 };
 
 export function renderPicker(element, field) {
@@ -68,6 +74,8 @@ export function renderPicker(element, field) {
     "data-action": element.action_id,
     value: held === null ? "" : show(held),
   });
-  input.addEventListener("change", () => field.change(input, withContent(value, input.value === "" ? null : read(input.value))));
+  input.addEventListener("change", () =>
+    field.change(input, withContent(value, input.value === "" ? null : read(input.value))),
+  );
   return input;
 }
