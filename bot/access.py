@@ -316,6 +316,7 @@ def _words(permission: str) -> str:
         "create-service": "create a service",
         "promote": "promote",
         "rollback": "roll back",
+        "approve": "approve changes",
         "audit": "read the audit trail",
     }.get(verb, f"`{verb}`")
     preposition = "to" if verb == "promote" else "in"
