@@ -87,12 +87,16 @@ def _select_choices(element: Json, pointer: str, problems: Problems) -> None:
 
 
 def offered_options(element: Json) -> list[Json]:
-    grouped = [option for group in element.get("option_groups") or [] for option in group.get("options", [])]
+    """The options of an element that is valid, grouped or not."""
+    grouped = [option for group in element.get("option_groups") or [] for option in group["options"]]
     return [*(element.get("options") or []), *grouped]
 
 
 def _check_initial(element: Json, chosen: list[Any], key: str, pointer: str, problems: Problems) -> None:
-    values = [option.get("value") for option in offered_options(element) if isinstance(option, dict)]
+    if problems:
+        # Options that are no options cannot be compared with.
+        return
+    values = [option["value"] for option in offered_options(element)]
     for option in chosen:
         if not isinstance(option, dict) or option.get("value") not in values:
             problems.add(f"{pointer}/{key}", "initial option must match one of the options")
@@ -151,9 +155,10 @@ def _check_filter(element: Json, pointer: str, problems: Problems) -> None:
         return
     optional = ("include", "exclude_external_shared_channels", "exclude_bot_users")
     check_keys(wanted, f"{pointer}/filter", problems, required=(), optional=optional)
-    for kind in wanted.get("include", []):
-        if kind not in _CONVERSATION_TYPES:
-            problems.add(f"{pointer}/filter/include", "must be a valid enum value")
+    if "include" in wanted:
+        for kind in check_list(wanted["include"], f"{pointer}/filter/include", problems, maximum=4):
+            if kind not in _CONVERSATION_TYPES:
+                problems.add(f"{pointer}/filter/include", "must be a valid enum value")
 
 
 def _overflow(element: Json, pointer: str, problems: Problems) -> None:

@@ -36,6 +36,9 @@ def is_object(value: Any, pointer: str, problems: Problems) -> bool:
     if not isinstance(value, dict):
         problems.add(pointer, "must provide an object")
         return False
+    if not isinstance(value.get("type", ""), str):
+        problems.add(f"{pointer}/type", "must be a string")
+        return False
     return True
 
 
