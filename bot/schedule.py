@@ -5,6 +5,7 @@ Each effect is a conditional UPDATE in the store, so several processes ticking a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -67,10 +68,29 @@ class Ticker:
             (self.sweep, SWEEP_EVERY_SECONDS),
             (self.clean, CLEAN_EVERY_SECONDS),
         ]
+        ticking: set[asyncio.Task[Any]] = set()
         for work, seconds in jobs:
-            scheduler.add_job(work, "interval", seconds=seconds)
+            scheduler.add_job(_counted(work, ticking), "interval", seconds=seconds)
         scheduler.start()
         try:
             yield
         finally:
+            # Stopping the scheduler cancels what runs; a tick is short, so it may end by itself first.
+            scheduler.pause()
+            await asyncio.gather(*ticking, return_exceptions=True)
             scheduler.shutdown(wait=False)
+
+
+def _counted(
+    work: Callable[[], Awaitable[Any]], ticking: set[asyncio.Task[Any]]
+) -> Callable[[], Awaitable[None]]:
+    async def tick() -> None:
+        task = asyncio.current_task()
+        assert task is not None, "the scheduler runs ticks as tasks"
+        ticking.add(task)
+        try:
+            await work()
+        finally:
+            ticking.discard(task)
+
+    return tick

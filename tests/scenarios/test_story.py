@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-
+import httpx
 import pytest
 from stage import Stage
 
@@ -46,7 +44,7 @@ async def test_a_service_goes_from_a_command_to_production(both: Stage) -> None:
 
     application = await both.bot.backends.delivery.get_application("orders", "production")
     assert application is not None
-    with urllib.request.urlopen(application.url, timeout=5) as answer:
-        said = json.load(answer)
+    async with httpx.AsyncClient() as browser:
+        said = (await browser.get(application.url)).json()
     assert said["environment"] == "production"
     assert said["version"] == application.revision
