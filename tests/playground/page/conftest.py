@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 from playwright.async_api import expect as expect
 
 from playground.server import Playground
@@ -59,9 +59,13 @@ class Complaints:
 
     def watch(self, page: Page, origin: str) -> None:
         page.on("pageerror", lambda error: self.seen.append(f"uncaught: {error}"))
-        page.on("console", lambda line: line.type == "error" and self.seen.append(f"console: {line.text}"))
+        page.on("console", self._hear)
         page.on("dialog", lambda dialog: self.seen.append(f"dialog: {dialog.message}"))
         page.on("request", lambda asked: self._check(asked.url, origin))
+
+    def _hear(self, line: ConsoleMessage) -> None:
+        if line.type == "error":
+            self.seen.append(f"console: {line.text}")
 
     def _check(self, url: str, origin: str) -> None:
         if not url.startswith((origin, origin.replace("http", "ws", 1))):
@@ -72,7 +76,7 @@ class Complaints:
 
 
 @pytest.fixture
-def complaints() -> AsyncIterator[Complaints]:
+def complaints() -> Iterator[Complaints]:
     watched = Complaints()
     yield watched
     assert watched.unexpected() == []
