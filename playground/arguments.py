@@ -42,9 +42,6 @@ class Arguments:
             raise invalid_arguments(f"[ERROR] missing required field: {key}")
         return value
 
-    def has(self, key: str) -> bool:
-        return self._values.get(key) is not None
-
     def flag(self, key: str, *, default: bool = False) -> bool:
         value = self._values.get(key)
         if value is None or value == "":

@@ -183,7 +183,7 @@ def _make_world(
         background=background,
         faults=faults,
         limits=RateLimits(clock),
-        triggers=Triggers(clock, people.team_id),
+        triggers=Triggers(clock),
         response_urls=ResponseUrls(clock),
         deliveries=Deliveries(transport, clock=clock, faults=faults, changes=changes, background=background),
         views=Views(state, team_id=people.team_id, app_id=app.app_id, bot_id=app.bot_id),

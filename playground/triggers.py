@@ -30,9 +30,8 @@ class Trigger:
 
 
 class Triggers:
-    def __init__(self, clock: Clock, team_id: str) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._team_id = team_id
         self._issued: OrderedDict[str, Trigger] = OrderedDict()
 
     def issue(self, number: int, user: str, *, view_id: str | None = None) -> str:
