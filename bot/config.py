@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -187,35 +188,37 @@ def _problem(document: Document, error: Any) -> Problem:
 
 def _keys_beside(location: Location) -> list[str]:
     """The keys that are accepted where an unknown one stands."""
-    schema = File.model_json_schema(by_alias=True)
-    node: Any = schema
-    for part in location[:-1]:
-        node = _resolve(schema, node)
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
-    return list(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: Mapping[str, Any], node: Any) -> Any:
-    node = next((one for one in node.get("anyOf", []) if "$ref" in one), node)
-    if "$ref" in node:
-        return schema["$defs"][node["$ref"].rpartition("/")[2]]
-    return node
+    return list(_resolve(_schema_at(location[:-1])).get("properties", {}))
 
 
 def _expected(location: Location) -> str:
-    schema = File.model_json_schema(by_alias=True)
-    node: Any = schema
+    node = _schema_at(location)
+    return str(node.get("description") or _resolve(node).get("description") or "a value").rstrip(".")
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    """Made once: it takes longer than all else that a report of many problems needs."""
+    return json_schema()
+
+
+def _schema_at(location: Location) -> Mapping[str, Any]:
+    """The part of the JSON Schema that describes a place in the file; empty where it knows no such place."""
+    node: Mapping[str, Any] = _schema()
     for part in location:
-        node = _resolve(schema, node)
-        node = (
-            node.get("items", {})
-            if isinstance(part, int)
-            else node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
-        )
-    return str(node.get("description") or _resolve(schema, node).get("description") or "a value").rstrip(".")
+        node = _resolve(node)
+        if isinstance(part, int):
+            node = node.get("items", {})
+            continue
+        by_pattern: Mapping[str, Any] = next(iter(node.get("patternProperties", {}).values()), {})
+        node = node.get("properties", {}).get(part) or node.get("additionalProperties") or by_pattern
+    return node
+
+
+def _resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Through `$ref`, and past what else an optional section may be."""
+    node = next((one for one in node.get("anyOf", []) if "$ref" in one), node)
+    return _schema()["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
 
 
 # ---------------------------------------------------------------- values

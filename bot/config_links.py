@@ -81,10 +81,17 @@ def _roles(sections: Sections) -> Iterator[Problem]:
             continue
         if role.includes not in roles:
             yield sections.unknown(location, role.includes, roles)
-        elif name in _chain(role.includes, roles):
+        elif name == _first_of_circle(role.includes, roles):
             yield sections.problem(
                 location, role.includes, "a role that does not include this one, directly or by others"
             )
+
+
+def _first_of_circle(start: str, roles: Mapping[str, RoleSection]) -> str | None:
+    """The role that stands first in the file, of a circle that begins and ends at `start`: one circle, one problem."""
+    chain = _chain(start, roles)
+    closes = roles[chain[-1]].includes == start
+    return min(chain, key=list(roles).index) if closes else None
 
 
 def _permissions(sections: Sections) -> Iterator[Problem]:

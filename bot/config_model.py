@@ -3,68 +3,84 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
-DURATION = re.compile(r"(\d+)\s*([smhd])")
+_DURATION = r"([0-9]{1,6})([smhd])"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LABEL_RULE = "lower-case letters, digits and dashes, beginning with a letter, at most 63"
 _LABEL = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_ENTRY = re.compile(r"[UW][A-Z0-9]{2,}|@[a-z0-9._-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
+_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 
-def _pattern(pattern: str, accepted: str) -> AfterValidator:
-    compiled = re.compile(pattern)
+@dataclass(frozen=True)
+class Shape:
+    """A text of this form, and the form in words: for our errors, and with the JSON Schema for editors."""
 
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(f"accepted: {accepted}")
+    pattern: str
+    accepted: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            **handler(schema),
+            "pattern": f"^(?:{self.pattern})$",
+            "patternErrorMessage": f"accepted: {self.accepted}",
+        }
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(f"accepted: {self.accepted}")
         return value
-
-    return AfterValidator(check)
-
-
-def _duration(value: str) -> str:
-    if not DURATION.fullmatch(value):
-        raise ValueError("accepted: a number with s, m, h or d, such as 24h")
-    return value
-
-
-def _entry(value: str) -> str:
-    if not _ENTRY.fullmatch(value):
-        raise ValueError("accepted: a Slack user id (U…), an e-mail address, or a user group (@handle)")
-    return value
 
 
 def seconds(duration: str) -> int:
     """`24h` -> 86400."""
-    match = DURATION.fullmatch(duration)
+    match = re.fullmatch(_DURATION, duration)
     if match is None:
         raise ValueError(duration)
     return int(match.group(1)) * _SECONDS[match.group(2)]
 
 
-Label = Annotated[str, _pattern(_LABEL, LABEL_RULE)]
-RoleName = Annotated[str, _pattern(r"[a-z][a-z0-9_]{0,62}", "lower-case letters, digits and underscores")]
-SlackTeam = Annotated[str, _pattern(r"[TE][A-Z0-9]{2,}", "the id of a Slack workspace (T…)")]
-SlackChannel = Annotated[str, _pattern(r"[CG][A-Z0-9]{2,}", "the id of a Slack channel (C…), not its name")]
-SlackUser = Annotated[str, _pattern(r"[UW][A-Z0-9]{2,}", "a Slack user id (U…)")]
-Entry = Annotated[str, AfterValidator(_entry)]
-Duration = Annotated[str, AfterValidator(_duration)]
-Email = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")]
+Label = Annotated[str, Shape(_LABEL, LABEL_RULE)]
+RoleName = Annotated[str, Shape(r"[a-z][a-z0-9_]{0,62}", "lower-case letters, digits and underscores")]
+SlackTeam = Annotated[str, Shape(r"[TE][A-Z0-9]{2,}", "the id of a Slack workspace (T…)")]
+SlackChannel = Annotated[str, Shape(r"[CG][A-Z0-9]{2,}", "the id of a Slack channel (C…), not its name")]
+SlackUser = Annotated[str, Shape(r"[UW][A-Z0-9]{2,}", "a Slack user id (U…)")]
+Entry = Annotated[
+    str,
+    Shape(
+        rf"[UW][A-Z0-9]{{2,}}|@[a-z0-9._-]+|{_EMAIL}",
+        "a Slack user id (U…), an e-mail address, or a user group (@handle)",
+    ),
+]
+Duration = Annotated[str, Shape(_DURATION, "a number with s, m, h or d, such as 24h")]
+Email = Annotated[str, Shape(_EMAIL, "an e-mail address")]
 Branch = Annotated[
-    str, _pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?", "the name of a git branch, such as main")
+    str, Shape(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?", "the name of a git branch, such as main")
 ]
 PriceKey = Annotated[
     str,
-    _pattern(
-        r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "service:ENVIRONMENT, or KIND:SIZE such as postgresql:small"
-    ),
+    Shape(r"[a-z][a-z0-9-]*:[a-z][a-z0-9-]*", "service:ENVIRONMENT, or KIND:SIZE such as postgresql:small"),
 ]
 Permission = Annotated[
     str,
-    _pattern(
+    Shape(
         r"\*|[a-z-]+(:(\*|[a-z0-9-]+))?", "a verb, with an environment where it has one: promote:production"
     ),
 ]
@@ -125,7 +141,10 @@ def _none(value: Any) -> Any:
     return None if value == "none" else value
 
 
-Approval = Annotated[ApprovalSection | None, BeforeValidator(_none)]
+Approval = Annotated[
+    ApprovalSection | None,
+    BeforeValidator(_none, json_schema_input_type=ApprovalSection | Literal["none"] | None),
+]
 """`none` reads better in a file of rules than an absent key."""
 
 
