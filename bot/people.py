@@ -242,7 +242,8 @@ class Directory:
 
 def _code(error: SlackApiError) -> str:
     """Slack's error code; empty where the answer was none of Slack's, such as a proxy's page."""
-    return str(error.response.get("error") or "") if hasattr(error.response, "get") else ""
+    data = getattr(error.response, "data", None)
+    return str(data.get("error") or "") if isinstance(data, dict) else ""
 
 
 def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: dict[str, frozenset[str]]) -> bool:

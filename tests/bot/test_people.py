@@ -1,0 +1,267 @@
+"""Who somebody is now: Slack's answer and platform.yml, against the playground's Web API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import people_made as made
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.domain import PersonEntry, PersonKind, Platform
+from bot.people import Directory, parse_user
+from playground.server import Playground
+
+MANIFEST = {
+    "display_information": {"name": "Platform"},
+    "features": {"bot_user": {"display_name": "platform"}},
+    "oauth_config": {"scopes": {"bot": ["users:read", "users:read.email", "usergroups:read"]}},
+    "settings": {"socket_mode_enabled": True},
+}
+ROLES = {
+    "team_lead": (PersonEntry(user_group="orders-leads"),),
+    "senior_developer": (PersonEntry(email="omar@example.com"),),
+    "developer": (
+        PersonEntry(user_id="UALICE0001"),
+        PersonEntry(user_id="UGRACE0001"),
+        PersonEntry(user_id="WQUINN0001"),
+        PersonEntry(user_group="old-crew"),
+    ),
+}
+
+
+@dataclass
+class Stage:
+    """A running workspace, and a directory whose clock the test moves."""
+
+    slack: Playground
+    client: AsyncWebClient
+    now: datetime = made.NOW
+
+    def directory(self, platform: Platform | None = None) -> Directory:
+        chosen = platform or replace(
+            made.example_platform(), members={**made.example_platform().members, "orders": ROLES}
+        )
+        return Directory(self.client, chosen, lambda: self.now)
+
+    def later(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def asked(self, method: str) -> int:
+        return len(self.slack.calls(method))
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with Playground(MANIFEST) as slack:
+        client = AsyncWebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+        yield Stage(slack, client)
+
+
+# ---------------------------------------------------------------- who somebody is
+
+
+@pytest.mark.parametrize(
+    ("user_id", "kind"),
+    [
+        ("UALICE0001", PersonKind.MEMBER),
+        ("WQUINN0001", PersonKind.MEMBER),
+        ("UNOEL00001", PersonKind.MEMBER),
+        ("UGRACE0001", PersonKind.GUEST),
+        ("UMIA000001", PersonKind.GUEST),
+        ("UEVE000001", PersonKind.EXTERNAL),
+        ("UDAN000001", PersonKind.DEACTIVATED),
+        ("UCIBOT0001", PersonKind.BOT),
+        ("USLACKBOT", PersonKind.BOT),
+        ("UNOBODY999", PersonKind.EXTERNAL),
+    ],
+)
+async def test_every_kind_of_account_is_told_apart(stage: Stage, user_id: str, kind: PersonKind) -> None:
+    assert (await stage.directory().actor(user_id)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("user_id", "role", "leads"),
+    [
+        ("UALICE0001", "developer", False),
+        ("UOMAR00001", "senior_developer", False),
+        ("ULENA00001", "team_lead", True),
+        ("UNOEL00001", None, False),
+    ],
+)
+async def test_roles_come_from_ids_addresses_and_user_groups(
+    stage: Stage, user_id: str, role: str | None, leads: bool
+) -> None:
+    actor = await stage.directory().actor(user_id)
+    assert actor.roles.get("orders") == role
+    assert actor.leads == frozenset({"orders"} if leads else ())
+
+
+async def test_a_platform_admin_is_one_everywhere(stage: Stage) -> None:
+    actor = await stage.directory().actor("USAM000001")
+    assert actor.platform_roles == {"platform_admin"}
+    assert actor.teams == frozenset()
+
+
+async def test_who_holds_two_roles_acts_in_the_one_that_may_more(stage: Stage) -> None:
+    both = {**ROLES, "developer": (PersonEntry(user_id="ULENA00001"),)}
+    platform = replace(made.example_platform(), members={"orders": both})
+    assert (await stage.directory(platform).actor("ULENA00001")).roles == {"orders": "team_lead"}
+
+
+async def test_addresses_of_platform_yml_and_of_slack_are_the_same_person(stage: Stage) -> None:
+    actor = await stage.directory().actor("UALICE0001")
+    assert actor.emails == {"alice@example.com", "alice@users.example.com"}
+
+
+async def test_members_of_a_disabled_user_group_hold_nothing(stage: Stage) -> None:
+    assert "orders" not in (await stage.directory().actor("UPAUL00001")).teams
+
+
+def user(**changes: Any) -> dict[str, Any]:
+    profile = {"email": "Omar@Example.com", "real_name": "Omar Osman"}
+    return {
+        "id": "UOMAR00001",
+        "team_id": "TACME00001",
+        "is_email_confirmed": True,
+        "profile": profile,
+        **changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"is_app_user": True}, PersonKind.MEMBER),
+        ({"is_stranger": True}, PersonKind.EXTERNAL),
+        ({"team_id": "TOTHER0001"}, PersonKind.EXTERNAL),
+        ({"team_id": "TOTHER0001", "is_restricted": True}, PersonKind.EXTERNAL),
+        ({"is_ultra_restricted": True}, PersonKind.GUEST),
+        ({"deleted": True, "is_bot": True}, PersonKind.DEACTIVATED),
+        ({"is_bot": True}, PersonKind.BOT),
+    ],
+)
+def test_slacks_flags_are_read_from_the_strictest_side(changes: dict[str, Any], kind: PersonKind) -> None:
+    assert parse_user(user(**changes), home_team_id="TACME00001").kind is kind
+
+
+@pytest.mark.parametrize(("confirmed", "proves"), [(True, True), (False, False), (None, False)])
+def test_only_a_confirmed_address_proves_who_somebody_is(confirmed: bool | None, proves: bool) -> None:
+    found = parse_user(user(is_email_confirmed=confirmed), home_team_id="TACME00001")
+    assert found.email == "omar@example.com"
+    assert found.email_confirmed is proves
+
+
+# ---------------------------------------------------------------- asking again
+
+
+async def test_an_answer_is_good_for_a_minute(stage: Stage) -> None:
+    directory = stage.directory()
+    for _ in range(3):
+        await directory.actor("ULENA00001")
+    assert (stage.asked("users.info"), stage.asked("usergroups.list")) == (1, 1)
+    stage.later(61)
+    await directory.actor("ULENA00001")
+    assert (stage.asked("users.info"), stage.asked("usergroups.list")) == (2, 2)
+
+
+async def test_many_at_once_ask_slack_once(stage: Stage) -> None:
+    directory = stage.directory()
+    await asyncio.gather(*(directory.actor("ULENA00001") for _ in range(20)))
+    assert (stage.asked("users.info"), stage.asked("usergroups.list")) == (1, 1)
+
+
+async def test_a_decision_sees_who_was_removed_a_moment_ago(stage: Stage) -> None:
+    directory = stage.directory()
+    assert (await directory.actor("ULENA00001")).leads
+    stage.slack.remove_from_group("orders-leads", "ULENA00001")
+    assert not (await directory.actor("ULENA00001", fresh=True)).leads
+
+
+async def test_a_decision_sees_who_was_deactivated_and_which_group_was_disabled(stage: Stage) -> None:
+    directory = stage.directory()
+    await directory.actor("ULENA00001")
+    stage.slack.disable_group("orders-leads")
+    assert not (await directory.actor("ULENA00001", fresh=True)).leads
+    stage.slack.deactivate("ULENA00001")
+    assert (await directory.actor("ULENA00001", fresh=True)).kind is PersonKind.DEACTIVATED
+
+
+async def test_an_event_makes_the_next_answer_new(stage: Stage) -> None:
+    directory = stage.directory()
+    await directory.actor("ULENA00001")
+    stage.slack.remove_from_group("orders-leads", "ULENA00001")
+    assert (await directory.actor("ULENA00001")).leads
+    directory.forget_groups()
+    assert not (await directory.actor("ULENA00001")).leads
+    stage.slack.deactivate("ULENA00001")
+    directory.forget_user("ULENA00001")
+    assert (await directory.actor("ULENA00001")).kind is PersonKind.DEACTIVATED
+
+
+async def test_a_file_without_user_groups_asks_for_none(stage: Stage) -> None:
+    platform = replace(
+        made.example_platform(),
+        members={"orders": {"developer": (PersonEntry(user_id="UALICE0001"),)}},
+        platform_admins=(PersonEntry(user_id="USAM000001"),),
+    )
+    await stage.directory(platform).actor("UALICE0001", fresh=True)
+    assert stage.asked("usergroups.list") == 0
+
+
+# ---------------------------------------------------------------- Slack in trouble
+
+
+@pytest.mark.parametrize("method", ["users.info", "usergroups.list"])
+@pytest.mark.parametrize(
+    "fault", ["ratelimited", "http_error", "html_502", "hang", "reset", "lost_answer", "error"]
+)
+async def test_who_cannot_be_asked_is_unknown_and_holds_nothing(
+    stage: Stage, method: str, fault: Any
+) -> None:
+    directory = stage.directory()
+    assert (await directory.actor("ULENA00001")).leads
+    # More than once, because aiohttp repeats a read whose connection broke.
+    stage.slack.fail_call(method, fault, times=9)
+    actor = await directory.actor("ULENA00001", fresh=True)
+    assert actor.kind is PersonKind.UNKNOWN
+    assert (actor.leads, actor.teams, actor.platform_roles) == (frozenset(), frozenset(), frozenset())
+
+
+async def test_after_trouble_the_next_answer_is_right_again(stage: Stage) -> None:
+    directory = stage.directory()
+    stage.slack.fail_call("users.info", "http_error", times=1)
+    assert (await directory.actor("ULENA00001")).kind is PersonKind.UNKNOWN
+    assert (await directory.actor("ULENA00001")).leads == {"orders"}
+
+
+# ---------------------------------------------------------------- whom to tell
+
+
+@pytest.mark.parametrize(
+    ("group", "people"),
+    [
+        ("leads:orders", ["ULENA00001"]),
+        ("platform_admins", ["USAM000001"]),
+        ("role:senior_developer:orders", ["UOMAR00001"]),
+        ("role:senior_developer,team_lead:orders", ["UOMAR00001", "ULENA00001"]),
+        ("leads:nowhere", []),
+    ],
+)
+async def test_the_people_of_a_group_can_be_told(stage: Stage, group: str, people: list[str]) -> None:
+    assert await stage.directory().group_members(group) == people
+
+
+async def test_a_wrong_address_hides_nobody_else(stage: Stage) -> None:
+    leads = (PersonEntry(email="gone@example.com"), PersonEntry(email="lena@example.com"))
+    platform = replace(made.example_platform(), members={"orders": {"team_lead": leads}})
+    assert await stage.directory(platform).group_members("leads:orders") == ["ULENA00001"]
+
+
+async def test_nobody_is_told_by_dm_while_slack_does_not_answer(stage: Stage) -> None:
+    stage.slack.fail_call("usergroups.list", "http_error", times=1)
+    assert await stage.directory().group_members("leads:orders") == []
