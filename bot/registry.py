@@ -6,7 +6,6 @@ silently is not there would be missed at the worst moment.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Mapping
@@ -22,8 +21,9 @@ import commands as commands_package
 import integrations as integrations_package
 from bot.command import Backends, Command
 from bot.config import Config
+from bot.config_file import nearest, shown
 from bot.config_model import BackendSection
-from bot.errors import ConfigError, Problem, StartError
+from bot.errors import ConfigError, Problem, StartError, foreign_text
 from integrations.ports import (
     PORTS,
     BackendModule,
@@ -54,16 +54,17 @@ class OpenBackends:
 # ---------------------------------------------------------------- commands
 
 
-def load_commands() -> dict[str, Command]:
-    """Verb -> command, in the order of their names. Raises StartError naming what is broken."""
+def load_commands(package: ModuleType = commands_package) -> dict[str, Command]:
+    """Verb -> command, in the order of help. Raises StartError naming what is broken."""
     found: dict[str, Command] = {}
-    for origin, module in _modules(commands_package, COMMANDS_GROUP):
-        command = getattr(module, "command", None)
+    origins: dict[str, str] = {}
+    for one in _modules(package, COMMANDS_GROUP):
+        command = getattr(one.module, "command", None)
         if not isinstance(command, Command):
-            raise StartError(f"{origin} has no `command`.", fix=_FIX)
+            raise StartError(f"{one.origin} has no `command`.", fix=_FIX)
         if command.name in found:
-            raise StartError(f"{origin} brings the verb {command.name} a second time.", fix=_FIX)
-        found[command.name] = command
+            raise _twice("the verb", command.name, origins[command.name], one.origin)
+        found[command.name], origins[command.name] = command, one.origin
     return dict(sorted(found.items(), key=lambda item: _ORDER.get(item[0], len(_ORDER))))
 
 
@@ -90,25 +91,45 @@ _ORDER = {
 """The order of help: what people do most stands first; verbs of third parties come last."""
 
 
-def _modules(package: ModuleType, group: str) -> list[tuple[str, ModuleType]]:
-    """What the folder holds and what entry points add, each with the name an error would use."""
-    names = [
-        f"{package.__name__}.{info.name}"
+@dataclass(frozen=True)
+class _Found:
+    """A loaded module; `origin` is what an error calls it."""
+
+    name: str
+    origin: str
+    module: ModuleType
+
+
+def _modules(package: ModuleType, group: str) -> list[_Found]:
+    """What the folder holds and what entry points add. Shared parts begin with an underscore and are neither."""
+    names = sorted(
+        info.name
         for info in pkgutil.iter_modules(package.__path__)
         if not info.name.startswith("_") and info.name != "ports"
+    )
+    here = [
+        _Found(name, origin, _load(origin, origin))
+        for name, origin in ((name, f"{package.__name__}.{name}") for name in names)
     ]
-    loaded = [(name, _load(name, name)) for name in sorted(names)]
-    return loaded + [
-        (f"{entry.value} (entry point {entry.name})", _load(entry.value, entry.name))
-        for entry in entry_points(group=group)
+    added = [
+        _Found(entry.name, origin, _load(entry.value, origin))
+        for entry, origin in (
+            (entry, f"{entry.value} (entry point {entry.name})") for entry in entry_points(group=group)
+        )
     ]
+    return here + added
 
 
-def _load(module: str, name: str) -> ModuleType:
+def _twice(what: str, name: str, first: str, second: str) -> StartError:
+    return StartError(f"{second} brings {what} {name} a second time; {first} has it already.", fix=_FIX)
+
+
+def _load(module: str, origin: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:
-        raise StartError(f"{name} cannot be loaded: {type(error).__name__}: {error}", fix=_FIX) from error
+        said = foreign_text(f"{type(error).__name__}: {error}")
+        raise StartError(f"{origin} cannot be loaded: {said}", fix=_FIX) from error
 
 
 # ---------------------------------------------------------------- backends
@@ -146,41 +167,43 @@ def prepare(config: Config) -> dict[str, tuple[BackendModule, Any]]:
     return chosen
 
 
-def backend_modules() -> dict[str, BackendModule]:
-    """Name in platform.yml -> module. Modules that open nothing (shared parts) begin with an underscore."""
+def backend_modules(package: ModuleType = integrations_package) -> dict[str, BackendModule]:
+    """Name in platform.yml -> module. Raises StartError naming what is broken."""
     found: dict[str, BackendModule] = {}
-    for origin, module in _modules(integrations_package, BACKENDS_GROUP):
-        missing = [name for name in ("PORT", "Settings", "open") if not hasattr(module, name)]
+    origins: dict[str, str] = {}
+    for one in _modules(package, BACKENDS_GROUP):
+        missing = [name for name in ("PORT", "Settings", "open") if not hasattr(one.module, name)]
         if missing:
-            raise StartError(f"{origin} lacks {', '.join(missing)}.", fix=_FIX)
-        if module.PORT not in PORTS:
+            raise StartError(f"{one.origin} lacks {', '.join(missing)}.", fix=_FIX)
+        if one.module.PORT not in PORTS:
             raise StartError(
-                f"{origin}: there is no port “{module.PORT}”.", fix=f"Ports: {', '.join(PORTS)}."
+                f"{one.origin}: there is no port “{one.module.PORT}”.", fix=f"Ports: {', '.join(PORTS)}."
             )
-        found[module.__name__.rpartition(".")[2]] = cast("BackendModule", module)
+        if one.name in found:
+            raise _twice("the backend", one.name, origins[one.name], one.origin)
+        found[one.name], origins[one.name] = cast("BackendModule", one.module), one.origin
     return found
 
 
 def _no_such_backend(config: Config, port: str, use: str, available: Mapping[str, BackendModule]) -> Problem:
     fitting = [name for name, module in available.items() if port == module.PORT]
-    near = difflib.get_close_matches(use, fitting, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     where = config.document.place(("integrations", port, "use"))
-    return Problem(config.document.file, where, f'"{use}"', hint + ", ".join(fitting))
+    return Problem(config.document.file, where, shown(use), nearest(use, fitting))
 
 
 def _settings_problems(
     config: Config, port: str, section: BackendSection, module: BackendModule, error: ValidationError
 ) -> list[Problem]:
-    known = ", ".join(module.Settings.model_fields) or "no settings"
     problems = []
     for one in error.errors():
         where = config.document.place(("integrations", port, *one["loc"]))
+        message = str(one["msg"]).removeprefix("Value error, ")
+        value, accepted = shown(one.get("input")), message
         if one["type"] == "extra_forbidden":
-            problems.append(
-                Problem(config.document.file, where, "unknown key", f"{section.use} takes: {known}")
-            )
-        else:
-            message = str(one["msg"]).removeprefix("Value error, ")
-            problems.append(Problem(config.document.file, where, repr(one.get("input")), message))
+            known = nearest(str(one["loc"][-1]), module.Settings.model_fields)
+            value, accepted = "unknown key", f"settings of {section.use}: {known}"
+        elif one["type"] == "missing":
+            field = module.Settings.model_fields.get(str(one["loc"][0]))
+            value, accepted = "missing", (field.description if field else None) or "a value"
+        problems.append(Problem(config.document.file, where, value, accepted))
     return problems
