@@ -37,6 +37,7 @@ from bot.transaction import SYSTEM, Signals, Transaction
 
 _RUNNABLE = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
 _UNDO_STATES = frozenset({StepState.UNDOING, StepState.UNDONE, StepState.UNDO_FAILED})
+_SHOWN_AT_WORK = frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDOING})
 _FINISHED = {
     RequestState.SUCCEEDED: "request.succeeded",
     RequestState.UNDONE: "request.undone",
@@ -191,7 +192,7 @@ class Ledger:
         """What the step waits for, for the card. No event; the cards are dirty only if the text is another one."""
         tx = await self._join(session, now)
         step = await _step_row(tx, request_id, key)
-        if step.detail != detail and step.state in {StepState.RUNNING, StepState.UNDOING}:
+        if step.detail != detail and step.state in _SHOWN_AT_WORK:
             step.detail = detail
             await tx.dirty(request_id)
 
@@ -253,6 +254,9 @@ class Ledger:
         row, step = await _step(tx, request_id, key, run=run)
         if step.run == run and step.state in _UNDO_STATES:
             return to_step(step)
+        if row.state == RequestState.RUNNING:
+            # From here on the run only goes back; should it be started again, it must go on undoing.
+            await tx.change(row, RequestState.UNDOING)
         step.state, step.run, step.due_at, step.detail = StepState.UNDOING, run, due_at, ""
         await self._record_step(tx, row, step, "undo.started")
         return to_step(step)

@@ -146,7 +146,7 @@ class Saga:
         due_at = datetime.fromisoformat(begun["now"]) + timedelta(seconds=REPLAN_TIMEOUT_SECONDS)
 
         async def look() -> JSON:
-            return await self._look_again(due_at)
+            return await self._look_again(begun["steps"][0]["key"], due_at)
 
         async def apply(session: AsyncSession) -> JSON:
             await self._apply(session, found)
@@ -161,7 +161,7 @@ class Saga:
             await self._journal.commit(f"mark:{found['found']}", apply)
         return False
 
-    async def _look_again(self, due_at: datetime) -> JSON:
+    async def _look_again(self, first_key: str, due_at: datetime) -> JSON:
         failures = 0
         due_at = extended_deadline(due_at, now=self._world.clock(), timeout_seconds=REPLAN_TIMEOUT_SECONDS)
         while True:
@@ -181,6 +181,7 @@ class Saga:
                     "found": "unanswered",
                     "reason": f"The plan could not be checked again: {found.reason}",
                 }
+            await self._progress(first_key, f"Waiting to check the plan again: {found.reason}")
             await asyncio.sleep(delay)
 
     async def _apply(self, session: AsyncSession, found: JSON) -> None:

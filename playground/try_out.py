@@ -44,7 +44,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def environment_for(playground: Playground, base: Mapping[str, str]) -> dict[str, str]:
+def environment_for(playground: Playground, folder: Path, base: Mapping[str, str]) -> dict[str, str]:
     """The environment the app is started with. Proxies are left out: everything is on this machine."""
     kept = {name: value for name, value in base.items() if not name.lower().endswith("_proxy")}
     return {
@@ -53,6 +53,7 @@ def environment_for(playground: Playground, base: Mapping[str, str]) -> dict[str
         "SLACK_BOT_TOKEN": playground.bot_token,
         "SLACK_APP_TOKEN": playground.app_token,
         "SLACK_SIGNING_SECRET": playground.signing_secret,
+        "PLATFORM_STATE": str(folder.absolute()),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -69,11 +70,9 @@ async def run(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    playground = Playground(
-        options.manifest, state_file=options.folder / "playground.json", port=options.port
-    )
+    playground = Playground(options.manifest, state_file=options.folder / "playground.db", port=options.port)
     async with playground:
-        environment = environment_for(playground, os.environ)
+        environment = environment_for(playground, options.folder, os.environ)
         await _finished(environment, log, "migrate")
         app = await _start(environment, log)
         try:

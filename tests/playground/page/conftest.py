@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from browsing import ARGUMENTS, chromium_path
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 from playwright.async_api import expect as expect
 
 from playground.server import Playground
 from tests.playground.conftest import Install, Installed, make_manifest
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 USAGE = "create-service NAME | status [SERVICE] | promote SERVICE | help"
 
 WIDE = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=380, height=720)
 
 
-def chromium_path() -> str | None:
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-
-
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     path = chromium_path()
-    if path is None:
-        reason = "no Chromium: install one or name it in CHROMIUM"
-        # A build that silently tests less than it says would be worse than a red one.
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
