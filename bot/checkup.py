@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import aiohttp
+from pydantic import BaseModel
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -21,9 +23,10 @@ from bot import config as configuration
 from bot import manifest, registry
 from bot.config import Config
 from bot.domain import PersonEntry
-from bot.errors import BackendError, ConfigError, PlatformError
+from bot.errors import ConfigError, PlatformError, TemporaryBackendError
+from bot.people import error_code
 from bot.store import Store
-from integrations.ports import Finding, Surroundings
+from integrations.ports import BackendModule, Entity, EntityStore, Finding, Surroundings
 
 DEADLINE_SECONDS = 20.0
 
@@ -87,6 +90,7 @@ def table(rows: Sequence[Row]) -> str:
 
 async def _database_and_backends(config: Config) -> list[Row]:
     async with AsyncExitStack() as stack:
+        entities: EntityStore = _NoDatabase()
         try:
             store = await stack.enter_async_context(
                 Store.open_for_reading(
@@ -95,25 +99,53 @@ async def _database_and_backends(config: Config) -> list[Row]:
             )
             await store.ping()
         except PlatformError as error:
-            return [Row("database", Finding("schema", ok=False, detail=error.message, fix=error.fix or ""))]
-        rows = [Row("database", Finding("schema", ok=True, detail="reachable and up to date"))]
+            rows = [Row("database", Finding("schema", ok=False, detail=error.message, fix=error.fix or ""))]
+        else:
+            rows = [Row("database", Finding("schema", ok=True, detail="reachable and up to date"))]
+            entities = store
         surroundings = Surroundings(
             state_folder=config.state_folder,
             base_folder=config.path.parent,
-            entities=store,
+            entities=entities,
             secrets={name: value.get_secret_value() for name, value in config.secrets.others.items()},
         )
         for port, (module, settings) in registry.prepare(config).items():
             name = f"{port} ({config.integrations[port].use})"
-            try:
-                async with asyncio.timeout(DEADLINE_SECONDS), module.open(settings, surroundings) as backend:
-                    rows += [Row(name, finding) for finding in await backend.check()]
-            except TimeoutError:
-                detail = f"no answer within {DEADLINE_SECONDS:g} s"
-                rows.append(Row(name, Finding("reach", ok=False, detail=detail)))
-            except (BackendError, PlatformError) as error:
-                rows.append(Row(name, Finding("open", ok=False, detail=error.message, fix=error.fix or "")))
+            rows += [Row(name, finding) for finding in await _backend(module, settings, surroundings)]
         return rows
+
+
+async def _backend(
+    module: BackendModule, settings: BaseModel, surroundings: Surroundings
+) -> Sequence[Finding]:
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS), module.open(settings, surroundings) as backend:
+            findings: Sequence[Finding] = await backend.check()
+            return findings
+    except TimeoutError:
+        return [Finding("reach", ok=False, detail=f"no answer within {DEADLINE_SECONDS:g} s")]
+    except PlatformError as error:
+        return [Finding("open", ok=False, detail=error.message, fix=error.fix or "")]
+
+
+class _NoDatabase:
+    """In the place of a database that cannot be opened, so that backends that need none are checked all the same."""
+
+    async def put_entity(self, entity: Entity) -> None:
+        raise _no_database(entity.name)
+
+    async def find_entity(self, name: str) -> Entity | None:
+        raise _no_database(name)
+
+    async def search_entities(self, text: str, *, limit: int) -> Sequence[Entity]:
+        raise _no_database(f"{limit} of “{text}”")
+
+    async def delete_entity(self, name: str) -> None:
+        raise _no_database(name)
+
+
+def _no_database(wanted: str) -> TemporaryBackendError:
+    return TemporaryBackendError(f"no database to look for {wanted}", backend="database")
 
 
 # ---------------------------------------------------------------- Slack
@@ -147,9 +179,8 @@ async def _asked(subject: str, question: Awaitable[list[Finding]]) -> list[Findi
     try:
         return await question
     except SlackApiError as error:
-        code = error.response.get("error") if hasattr(error.response, "get") else "no Slack answer"
         return [
-            Finding(subject, ok=False, detail=f"Slack says {code}", fix="docs/slack.md says how to get it.")
+            Finding(subject, ok=False, detail=_said(error), fix="docs/slack.md says how to set the app up.")
         ]
     except (aiohttp.ClientError, TimeoutError) as error:
         return [
@@ -202,21 +233,25 @@ async def _channels(client: AsyncWebClient, config: Config) -> list[Finding]:
                 Finding(
                     f"channel {channel}",
                     ok=False,
-                    detail=f"Slack says {error.response.get('error')}",
+                    detail=_said(error),
                     fix="Correct the id in platform.yml; a private channel needs /invite @platform.",
                 )
             )
             continue
-        member = bool(info.get("is_member"))
-        findings.append(
-            Finding(
-                f"channel #{info['name']}",
-                ok=member,
-                detail="joined" if member else "the bot is not in it",
-                fix="Type /invite @platform there.",
-            )
-        )
+        findings.append(_channel(info))
     return findings
+
+
+def _channel(info: Mapping[str, Any]) -> Finding:
+    subject = f"channel #{info['name']}"
+    if info.get("is_archived"):
+        return Finding(subject, ok=False, detail="archived", fix="Name another channel in platform.yml.")
+    if not info.get("is_member"):
+        return Finding(subject, ok=False, detail="the bot is not in it", fix="Type /invite @platform there.")
+    shared = info.get("is_ext_shared") or info.get("is_pending_ext_shared")
+    return Finding(
+        subject, ok=True, detail="joined; people of another company read it, too" if shared else "joined"
+    )
 
 
 def _entries(config: Config) -> Iterator[tuple[str, PersonEntry]]:
@@ -248,9 +283,16 @@ async def _unresolved(client: AsyncWebClient, entry: PersonEntry, groups: set[st
         return "" if entry.user_group in groups else "no such user group, or it is disabled"
     try:
         if entry.email:
-            await client.users_lookupByEmail(email=entry.email)
+            user = (await client.users_lookupByEmail(email=entry.email))["user"]
         else:
-            await client.users_info(user=entry.user_id)
+            user = (await client.users_info(user=entry.user_id))["user"]
     except SlackApiError as error:
-        return f"Slack says {error.response.get('error')}"
-    return ""
+        return _said(error)
+    if entry.email and not user.get("is_email_confirmed"):
+        return "Slack has not confirmed this address, so it proves nothing"
+    return "the account is deactivated" if user.get("deleted") else ""
+
+
+def _said(error: SlackApiError) -> str:
+    code = error_code(error)
+    return f"Slack says {code}" if code else "the answer was none of Slack's"

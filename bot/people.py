@@ -212,7 +212,7 @@ class Directory:
         try:
             answer = await self._client.users_info(user=user_id)
         except SlackApiError as error:
-            if _code(error) in _NOT_A_PERSON:
+            if error_code(error) in _NOT_A_PERSON:
                 return SlackUser(user_id, "", user_id, "", email_confirmed=False, kind=PersonKind.EXTERNAL)
             raise
         return parse_user(answer["user"], home_team_id=self._platform.slack_team_id)
@@ -222,7 +222,7 @@ class Directory:
         try:
             answer = await self._client.users_lookupByEmail(email=email)
         except SlackApiError as error:
-            if _code(error) == "users_not_found":
+            if error_code(error) == "users_not_found":
                 return []
             raise
         return [answer["user"]["id"]]
@@ -240,7 +240,7 @@ class Directory:
         }
 
 
-def _code(error: SlackApiError) -> str:
+def error_code(error: SlackApiError) -> str:
     """Slack's error code; empty where the answer was none of Slack's, such as a proxy's page."""
     data = getattr(error.response, "data", None)
     return str(data.get("error") or "") if isinstance(data, dict) else ""
