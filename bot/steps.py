@@ -220,8 +220,11 @@ async def _undo_release(run: Run, arguments: JSON, done: StepRecord) -> Done:
     previous = arguments["previous"]
     host = run.backends.code_host
     current = await host.find_release(arguments["service"], arguments["ref"])
-    moved = done.output.get("sha") or (current.sha if current else None)
-    if not previous or current is None or current.revision == previous or current.sha != moved:
+    if not previous or current is None or current.revision == previous:
+        return Done(detail=f"{arguments['ref']} left as it is")
+    # Where the answer to the move was lost, what the ref carries tells whether the move happened and still stands.
+    moved = done.output.get("sha")
+    if current.sha != moved if moved else current.revision != arguments["revision"]:
         return Done(detail=f"{arguments['ref']} left as it is")
     release = await host.move_release(
         arguments["service"],
