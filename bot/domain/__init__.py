@@ -1,0 +1,80 @@
+"""The values everything speaks in: people, plans, requests, decisions. No behaviour that needs a clock, no I/O.
+
+Values that are stored as JSON (Plan and what it holds) are frozen pydantic models; the rest are frozen dataclasses.
+"""
+
+from bot.domain.people import Actor, Invocation, Origin, PersonKind
+from bot.domain.plan import (
+    JSON,
+    Change,
+    Cost,
+    Gate,
+    OnFailure,
+    Plan,
+    PlannedCommit,
+    PlannedFile,
+    PlannedStep,
+    Value,
+    Verdict,
+    canonical_json,
+    plan_hash,
+    sha256_hex,
+)
+from bot.domain.platform import ApprovalRule, Environment, PersonEntry, Platform, Role, Team
+from bot.domain.record import AuditEvent, Card, CardKind
+from bot.domain.request import (
+    DECIDABLE_STATES,
+    OPEN_STATES,
+    Approval,
+    Decision,
+    DeploymentRecord,
+    Link,
+    Record,
+    Request,
+    RequestState,
+    Service,
+    StepRecord,
+    StepState,
+)
+
+__all__ = [
+    "DECIDABLE_STATES",
+    "JSON",
+    "OPEN_STATES",
+    "Actor",
+    "Approval",
+    "ApprovalRule",
+    "AuditEvent",
+    "Card",
+    "CardKind",
+    "Change",
+    "Cost",
+    "Decision",
+    "DeploymentRecord",
+    "Environment",
+    "Gate",
+    "Invocation",
+    "Link",
+    "OnFailure",
+    "Origin",
+    "PersonEntry",
+    "PersonKind",
+    "Plan",
+    "PlannedCommit",
+    "PlannedFile",
+    "PlannedStep",
+    "Platform",
+    "Record",
+    "Request",
+    "RequestState",
+    "Role",
+    "Service",
+    "StepRecord",
+    "StepState",
+    "Team",
+    "Value",
+    "Verdict",
+    "canonical_json",
+    "plan_hash",
+    "sha256_hex",
+]
