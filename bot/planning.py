@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot import access, policy
+from bot import access
 from bot.command import Backends, Command, Knowledge, Reply
 from bot.domain import (
     Actor,
@@ -26,6 +26,7 @@ from bot.domain import (
     plan_hash,
 )
 from bot.errors import PlatformError, TemporaryBackendError
+from bot.policy import Facts, blocking, evaluate
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 
 Clock = Callable[[], datetime]
@@ -137,9 +138,7 @@ class Planner:
             raise TypeError(f"{command.name} does not plan")
         conversation = self.conversation(actor, decider=None, request_id=request.id)
         plan = await command.plan(conversation, command.args.model_validate(request.arguments))
-        gates = policy.evaluate(
-            plan, policy.Facts(requester=actor, platform=self._platform, now=conversation.now)
-        )
+        gates = evaluate(plan, Facts(requester=actor, platform=self._platform, now=conversation.now))
         return Planned(plan, gates, plan_hash(plan, gates), _next_state(command, gates))
 
     async def authorize(self, request: Request, actor: Actor) -> None:
@@ -166,14 +165,19 @@ class Planner:
             return CouldNotAsk(f"{error.backend}: {error.message}", error.retry_after_seconds)
         except PlatformError as error:
             return Refused(error.sentence, getattr(error, "rule", "plan"))
-        blocking = policy.blocking(planned.gates)
-        if blocking:
-            if blocking.verdict is Verdict.UNKNOWN:
-                return CouldNotAsk(blocking.reason)
-            return Refused(f"{blocking.reason} {blocking.fix}".strip(), blocking.rule)
-        if planned.hash == request.plan_hash and not lost:
-            return Same()
-        changes = (*differences(request.plan, request.gates, planned.plan, planned.gates), *lost)
+        gate = blocking(planned.gates)
+        if gate:
+            if gate.verdict is Verdict.UNKNOWN:
+                return CouldNotAsk(gate.reason)
+            return Refused(f"{gate.reason} {gate.fix}".strip(), gate.rule)
+        if planned.hash == request.plan_hash:
+            # The approvals are of this very plan, so one that no longer counts cannot be asked for again by showing it.
+            return (
+                Refused(f"{' '.join(lost)} Type the same command to ask again.", "approver")
+                if lost
+                else Same()
+            )
+        changes = differences(request.plan, request.gates, planned.plan, planned.gates)
         due_at = self._clock() + timedelta(seconds=self._platform.request_ttl_seconds)
         return Changed(planned.plan, planned.gates, planned.hash, changes, due_at)
 
