@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -69,9 +69,20 @@ class Bot:
         return {"database": True}
 
 
+OpenBackends = Callable[[Config, Surroundings], AbstractAsyncContextManager[Backends]]
+
+
 @asynccontextmanager
-async def open_bot(config: Config, *, clock: Callable[[], datetime] = utc_now) -> AsyncIterator[Bot]:
-    """Everything wired and working, except the way in (Socket Mode or HTTP). Raises StartError, ConfigError."""
+async def open_bot(
+    config: Config,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    open_backends: OpenBackends = registry.open_backends,
+) -> AsyncIterator[Bot]:
+    """Everything wired and working, except the way in (Socket Mode or HTTP). Raises StartError, ConfigError.
+
+    `open_backends` is for whoever has all five ports in hand already; by default platform.yml names them.
+    """
     commands = registry.load_commands()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
@@ -83,7 +94,7 @@ async def open_bot(config: Config, *, clock: Callable[[], datetime] = utc_now) -
             entities=store,
             secrets={name: value.get_secret_value() for name, value in config.secrets.others.items()},
         )
-        backends = await stack.enter_async_context(registry.open_backends(config, surroundings))
+        backends = await stack.enter_async_context(open_backends(config, surroundings))
         client = await _slack_client(stack, config)
         identity = await _identify(client)
         people = Directory(client, config.platform, clock)

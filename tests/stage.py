@@ -1,55 +1,130 @@
-"""The whole house on one stage: the playground as Slack, the bot, the local backends, all real, in one process.
+"""The whole house on one stage: the playground as Slack, the bot, and its backends, in one process.
 
-Scenario tests act as people and look at what people see. Nothing of the bot is patched.
+Scenario tests act as people and look at what people see. Nothing of the bot is patched. Backends are in memory where a scenario is
+about people (memory_backends.py), and the real local ones where it is about the whole.
 """
 
 from __future__ import annotations
 
+import functools
+import re
+import shutil
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from memory_backends import open_world
+from memory_world import World
 
 from bot import config as configuration
 from bot import manifest, registry
 from bot.app import Bot, http_mode, open_bot, socket_mode
 from bot.database import migrate
-from playground.actor import Actor, shown_text
+from bot.domain import Request
+from playground.actor import Actor, buttons, shown_text
 from playground.messages import Message
 from playground.server import Playground
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 40.0
 Delivery = Literal["socket", "http"]
+_REQUEST_ID = re.compile(r"\br-[a-z0-9]{7}\b")
+
+
+@dataclass
+class MovableClock:
+    """The bot's clock: runs with the machine's, and may be moved forward."""
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        return datetime.now(tz=UTC) + self.ahead
+
+    def advance(self, **span: float) -> None:
+        self.ahead += timedelta(**span)
 
 
 @dataclass
 class Stage:
-    """A running bot and the people around it."""
+    """A running bot and the people around it. `world` is what the backends in memory hold."""
 
     playground: Playground
     bot: Bot
     folder: Path
+    world: World
+    clock: MovableClock
 
     def person(self, name: str) -> Actor:
         return self.playground.actor(name)
 
-    async def card(self, who: str, channel: str, containing: str) -> Message:
-        """The newest message this person sees there with these words, once it is there."""
-        return await self.person(who).wait_for_message(channel, containing, timeout_seconds=PATIENCE_SECONDS)
+    # ------------------------------------------------------------ what people do
+
+    async def types(self, who: str, line: str, *, channel: str = "#orders", smart: bool = False) -> str:
+        """A command and everything its first private answer says; empty where the card is the answer."""
+        person = self.person(who)
+        before = {message.ts for message in person.ephemerals(channel)}
+        sent = await person.command(channel, line, smart=smart)
+        assert sent.ok, sent.notice
+        fresh = [message for message in person.ephemerals(channel) if message.ts not in before]
+        return shown_text(fresh[-1]) if fresh else ""
+
+    async def told(self, who: str, containing: str, *, channel: str = "#orders") -> str:
+        """What this person is told there in private, once it is there."""
+
+        def look() -> str | None:
+            texts = [shown_text(message) for message in self.person(who).ephemerals(channel)]
+            return next((text for text in reversed(texts) if containing in text), None)
+
+        what = f"{who} is told {containing!r}"
+        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=what)
+        assert found is not None
+        return found
 
     async def create(self, service: str = "orders", *, db: str = "none", who: str = "alice") -> Message:
         """Alice's whole way from the command to a healthy service in staging; returns the card."""
-        line = f"/platform create-service {service} --team orders --template python-service --db {db}"
-        await self.person(who).command("#orders", line)
-        card = await self.card(who, "#orders", f"Create service {service}")
+        card = await self.propose(service, db=db, who=who)
         await self.person(who).click(card, "confirm")
         await self.until_shown(card, "done")
         return card
+
+    async def propose(self, service: str = "orders", *, db: str = "none", who: str = "alice") -> Message:
+        """The card with the plan of a new service, not yet confirmed."""
+        line = f"/platform create-service {service} --team orders --template python-service --db {db}"
+        await self.person(who).command("#orders", line)
+        return await self.card(who, "#orders", f"Create service {service}")
+
+    async def promote(self, service: str = "orders", *, who: str = "alice") -> Message:
+        """The card of a promotion that waits for approval, in the team's channel."""
+        seen = {message.ts for message in self.playground.messages("#orders")}
+        await self.person(who).command("#orders", f"/platform promote {service}")
+
+        def look() -> Message | None:
+            news = [one for one in self.playground.messages("#orders") if one.ts not in seen]
+            return next((one for one in news if f"Promote {service}" in shown_text(one)), None)
+
+        found = await self.playground.until(
+            look, timeout_seconds=PATIENCE_SECONDS, what="the promotion's card"
+        )
+        assert found is not None
+        return found
+
+    async def released(self, service: str = "orders") -> Message:
+        """A promotion approved by Lena and done."""
+        card = await self.promote(service)
+        await self.person("lena").click(card, "approve")
+        await self.until_shown(card, "done")
+        return card
+
+    # ------------------------------------------------------------ what people see
+
+    async def card(self, who: str, channel: str, containing: str) -> Message:
+        """The newest message this person sees there with these words, once it is there."""
+        return await self.person(who).wait_for_message(channel, containing, timeout_seconds=PATIENCE_SECONDS)
 
     async def until_shown(self, card: Message, containing: str) -> Message:
         """The same message, once it shows these words."""
@@ -58,15 +133,43 @@ class Stage:
             now = self.now(card)
             return now if now is not None and containing in shown_text(now) else None
 
-        found = await self.playground.until(
-            look, timeout_seconds=PATIENCE_SECONDS, what=f"the card says {containing!r}"
-        )
+        what = f"the card says {containing!r}"
+        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=what)
         assert found is not None
         return found
 
     def now(self, card: Message) -> Message | None:
         """The message as it is now."""
         return next((one for one in self.playground.messages(card.channel) if one.ts == card.ts), None)
+
+    def says(self, card: Message) -> str:
+        """What the message says now."""
+        return shown_text(self.now(card) or card)
+
+    def labels(self, card: Message) -> list[str]:
+        """The labels of the buttons the message has now."""
+        return [button["text"]["text"] for button in buttons(self.now(card) or card)]
+
+    # ------------------------------------------------------------ what is recorded
+
+    async def request(self, card: Message) -> Request:
+        return await self.bot.store.get_request(request_id(card))
+
+    async def events(self, card: Message) -> list[str]:
+        """The audit events of the card's request, oldest first."""
+        found = await self.bot.store.list_audit(request_id=request_id(card), limit=100)
+        return [event.event for event in reversed(found)]
+
+    async def expire(self) -> None:
+        """Let what is due expire now, as the tick would."""
+        await self.bot.ticker.expire()
+
+
+def request_id(card: Message) -> str:
+    """The number on a card."""
+    found = _REQUEST_ID.search(shown_text(card))
+    assert found, shown_text(card)
+    return found.group(0)
 
 
 def free_port() -> int:
@@ -108,38 +211,45 @@ def environment(playground: Playground, *, database_url: str, state: Path) -> di
     }
 
 
+def _database(state: Path, template: Path | None) -> str:
+    """A migrated SQLite database; migrating takes longer than copying one."""
+    file = state / "platform.db"
+    if template is not None and not file.exists():
+        shutil.copyfile(template, file)
+    return f"sqlite:///{file}"
+
+
 @asynccontextmanager
 async def stage(
     folder: Path,
     *,
     delivery: Delivery = "socket",
-    database_url: str = "",
+    real: bool = False,
     changes: Mapping[str, Any] | None = None,
+    template: Path | None = None,
 ) -> AsyncIterator[Stage]:
-    """Open everything, connected and ready for the first command."""
+    """Open everything, connected and ready for the first command; `real` opens the backends that platform.yml names."""
     state = folder / "var"
     state.mkdir(exist_ok=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}/slack/events" if delivery == "http" else ""
+    world, clock = World(), MovableClock()
+    opener = registry.open_backends if real else functools.partial(open_world, world)
     async with AsyncExitStack() as stack:
         playground = await stack.enter_async_context(
             Playground(
-                manifest.build(registry.load_commands(), url=url),
-                delivery=delivery,
-                request_url=url or None,
+                manifest.build(registry.load_commands(), url=url), delivery=delivery, request_url=url or None
             )
         )
         config = configuration.load(
             write_config(folder, changes or {}),
-            environment(
-                playground, database_url=database_url or f"sqlite:///{state / 'platform.db'}", state=state
-            ),
+            environment(playground, database_url=_database(state, template), state=state),
         )
         migrate(config.secrets.database_url.get_secret_value())
-        bot = await stack.enter_async_context(open_bot(config))
+        bot = await stack.enter_async_context(open_bot(config, clock=clock, open_backends=opener))
         if delivery == "http":
             await stack.enter_async_context(http_mode(bot, host="127.0.0.1", port=port))
         else:
             await stack.enter_async_context(socket_mode(bot))
             await playground.until_connected()
-        yield Stage(playground, bot, folder)
+        yield Stage(playground, bot, folder, world, clock)
