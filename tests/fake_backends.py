@@ -90,8 +90,8 @@ class FakeGoldenPaths(Fake):
         self.asked("render")
         if (await self.get_golden_path(name)).revision != revision:
             raise self.refuse(BackendErrorKind.CONFLICT, f"{name} changed since the plan was made")
-            return {
-            "README.md": RenderedFile(text.encode()),
+        return {
+            "README.md": RenderedFile(repr(sorted(answers.items())).encode()),
             "run": RenderedFile(b"#!/bin/sh\n", executable=True),
         }
 
