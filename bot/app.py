@@ -17,14 +17,14 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import registry, web, workflow
-from bot.cards import Cards, slack_error
+from bot.cards import Cards
 from bot.command import Backends, Command
 from bot.config import Config
 from bot.decisions import Decisions
 from bot.dispatch import Dispatcher
 from bot.errors import StartError, TemporaryBackendError
 from bot.pace import Pace
-from bot.people import Directory
+from bot.people import Directory, error_code
 from bot.planning import Planner
 from bot.schedule import Ticker
 from bot.slack import SlackEdge
@@ -184,7 +184,7 @@ async def _identify(client: AsyncWebClient) -> dict[str, object]:
         answer = await client.auth_test()
     except SlackApiError as error:
         raise StartError(
-            f"Slack refuses the bot token: {slack_error(error)}.",
+            f"Slack refuses the bot token: {error_code(error)}.",
             fix="Check SLACK_BOT_TOKEN; `python -m bot check` says more.",
         ) from error
     except (aiohttp.ClientError, TimeoutError) as error:
@@ -220,7 +220,7 @@ async def socket_mode(bot: Bot) -> AsyncIterator[None]:
         await bot.client.apps_connections_open(app_token=token)
     except SlackApiError as error:
         raise StartError(
-            f"Slack refuses the app token: {slack_error(error)}.",
+            f"Slack refuses the app token: {error_code(error)}.",
             fix="Socket Mode needs SLACK_APP_TOKEN with the scope connections:write.",
         ) from error
     handler = AsyncSocketModeHandler(bot.edge.app, token)

@@ -23,6 +23,7 @@ from bot import request_views
 from bot.command import Command
 from bot.domain import Card, CardKind, Request
 from bot.pace import Pace
+from bot.people import error_code
 from bot.store import Store
 
 log = structlog.get_logger(__name__)
@@ -36,12 +37,6 @@ _GONE = frozenset(
     {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
 )
 _NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
-
-
-def slack_error(error: SlackApiError) -> str:
-    """Slack's error code; empty where the answer was no Slack answer (an HTML page from a proxy)."""
-    response = error.response
-    return str(response.get("error") or "") if hasattr(response, "get") else ""
 
 
 class Cards:
@@ -161,7 +156,7 @@ class Cards:
         return card
 
     async def _failed(self, card: Card, request: Request, error: SlackApiError) -> None:
-        code = slack_error(error)
+        code = error_code(error)
         if code == "ratelimited":
             delay = float(error.response.headers.get("Retry-After", 1))
             self._pace.hold(card.channel_id, seconds=delay)

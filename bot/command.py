@@ -287,6 +287,8 @@ class Command:
     confirm: bool = False
     confirm_label: str = "Confirm"
     group: str = "Services"
+    position: int = 1000
+    """Where help lists it; what people do most stands first."""
 
     def __post_init__(self) -> None:
         if (self.answer is None) == (self.plan is None):

@@ -98,7 +98,7 @@ class Decisions:
                 return gate
         if refusal is None:
             raise ConflictError("Every approval is given already.")
-        raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+        raise refusal.error()
 
     def _outdated(self, request: Request, decision: Decision, seen_block: str) -> Reply | None:
         """The difference and fresh buttons for somebody who approves a plan they have not seen."""
@@ -178,7 +178,7 @@ class Decisions:
         access.require_person(actor)
         refusal = access.may_cancel(actor, request, platform=self._platform)
         if refusal:
-            raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+            raise refusal.error()
         if request.state not in {RequestState.PLANNING, RequestState.PROPOSED, RequestState.AWAITING}:
             raise ConflictError(self._too_late(request))
         await self._store.cancel(request.id, actor=actor.user_id, version=request.version)
@@ -191,7 +191,7 @@ class Decisions:
         access.require_person(actor)
         refusal = access.may_choose(actor, request, platform=self._platform)
         if refusal:
-            raise NotAuthorizedError(refusal.reason, rule=refusal.rule, who=refusal.who)
+            raise refusal.error()
         if request.state is not RequestState.STOPPED:
             raise ConflictError(
                 f"`{request.id}` is not stopped any more: {request_views.STATE_WORDS[request.state]}."

@@ -103,12 +103,13 @@ class Dispatcher:
         command = self._command(verb)
         if not rest and forms.needs_input(command):
             return OpenForm(command, {})
+        given: Mapping[str, str] = {}
         try:
-            args = forms.parse(command, rest)
-            return await self.run(invocation, command, args)
+            given = forms.collect(command, rest)
+            return await self.run(invocation, command, forms.build(command, given))
         except UsageError as error:
             if error.fields and forms.has_form(command):
-                return OpenForm(command, error.given, error.sentence)
+                return OpenForm(command, error.given or given, error.sentence)
             raise
 
     async def submitted(self, invocation: Invocation, verb: str, given: Mapping[str, str]) -> Outcome:
@@ -296,9 +297,9 @@ def _rule(error: PlatformError) -> str:
 def _refusal(request: Request, error: PlatformError) -> Reply:
     """What the requester sees at once, with a way to repair what was typed."""
     title = views.escape(request_views.title(request))
-    sentence = error.sentence
+    sentence = slack_text.sentence(error)
     if isinstance(error, BackendError):
-        sentence = f"{error.backend} could not be asked, so there is no plan: {views.escape(error.sentence)}"
+        sentence = f"{error.backend} could not be asked, so there is no plan: {sentence}"
     text = f":no_entry: *{title}* was not started. {sentence}"
     edit = views.button("Change and try again", action=f"edit:{request.command}", value=request.id)
     return Reply(f"{title} was not started. {sentence}", [views.section(text), *views.actions([edit])])

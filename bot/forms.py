@@ -17,6 +17,7 @@ from bot.command import Args, Command
 from bot.errors import UsageError
 from bot.views import (
     Block,
+    escape,
     external_select,
     input_block,
     options,
@@ -188,7 +189,9 @@ def modal(
     """The command's form. `choices` holds the named lists (teams, golden_paths, …); `metadata` ids only."""
     blocks: list[Block] = []
     if problem:
-        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": f":warning: {problem}"}]})
+        blocks.append(
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": f":warning: {escape(problem)}"}]}
+        )
     blocks += [
         _input(one, given.get(one.name, one.default), choices)
         for one in arguments(command.args)

@@ -65,30 +65,7 @@ def load_commands(package: ModuleType = commands_package) -> dict[str, Command]:
         if command.name in found:
             raise _twice("the verb", command.name, origins[command.name], one.origin)
         found[command.name], origins[command.name] = command, one.origin
-    return dict(sorted(found.items(), key=lambda item: _ORDER.get(item[0], len(_ORDER))))
-
-
-_ORDER = {
-    name: index
-    for index, name in enumerate(
-        (
-            "create-service",
-            "status",
-            "promote",
-            "rollback",
-            "services",
-            "templates",
-            "requests",
-            "approve",
-            "deny",
-            "cancel",
-            "audit",
-            "whoami",
-            "help",
-        )
-    )
-}
-"""The order of help: what people do most stands first; verbs of third parties come last."""
+    return dict(sorted(found.items(), key=lambda item: (item[1].position, item[0])))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot import views
+from bot import slack_text, views
 from bot.command import Reply
 from bot.domain import Invocation, Origin
 from bot.errors import PlatformError
@@ -91,7 +91,8 @@ def parse_submission(payload: Payload) -> Invocation:
 
 
 def error_reply(error: PlatformError) -> Reply:
-    return Reply(error.sentence, [views.section(f":warning: {error.sentence}")])
+    said = slack_text.sentence(error)
+    return Reply(said, [views.section(f":warning: {said}")])
 
 
 def message(reply: Reply, *, replace: bool = False) -> dict[str, Any]:

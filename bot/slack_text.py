@@ -1,4 +1,5 @@
-"""What a person typed after `/platform`, as words. Pure; knows Slack's encoding and the habits of phone keyboards.
+"""What a person typed after `/platform`, as words, and our sentences as mrkdwn. Pure; knows Slack's encoding and the habits of
+phone keyboards.
 
 With `should_escape` Slack encodes mentions, channels and links as `<…>` and `& < >` as entities. Phones turn quotes and dashes
 into typographic ones and put no-break spaces between words. Sources: docs.slack.dev, "Enabling interactivity with slash
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 import shlex
 
-from bot.errors import UsageError
+from bot.errors import PlatformError, UsageError
+from bot.views import escape
 
 TEXT_LIMIT = 4000
 """Characters; Slack documents no limit for the text of a command, so we set one and say so."""
@@ -27,6 +29,7 @@ _TYPOGRAPHY = str.maketrans(
 )
 _LONG_DASH = re.compile(r"(?<!\S)[—–―](?=[A-Za-z])")
 _TOKEN = re.compile(r"<([^<>]*)>")
+_OURS = re.compile(r"<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>|<!date\^\d+\^[^<>|]+\|[^<>|]+>")
 _SCHEME = re.compile(r"^(?:https?://|mailto:)")
 
 
@@ -48,6 +51,21 @@ def words(text: str) -> list[str]:
 def plain_text(text: str) -> str:
     """Free text out of a Slack field: entities resolved, nothing else changed."""
     return _unescape(text)
+
+
+def sentence(error: PlatformError) -> str:
+    """An error's sentence as mrkdwn.
+
+    It may repeat what somebody typed or a backend said, so everything in it is text, but for what our own sentences are made
+    with and what disturbs nobody in a private answer: people, channels and dates.
+    """
+    plain = error.sentence
+    ours = [match.span() for match in _OURS.finditer(plain)]
+    starts = [0, *(end for _, end in ours)]
+    ends = [*(start for start, _ in ours), len(plain)]
+    texts = [escape(plain[start:end]) for start, end in zip(starts, ends, strict=True)]
+    marks = [*(plain[start:end] for start, end in ours), ""]
+    return "".join(text + mark for text, mark in zip(texts, marks, strict=True))
 
 
 def _split(text: str) -> list[str]:

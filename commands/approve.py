@@ -29,4 +29,5 @@ command = Command(
     permission="approve:{environment}",
     answer=answer,
     group="Requests",
+    position=80,
 )

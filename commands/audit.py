@@ -106,4 +106,5 @@ command = Command(
     scope=scope,
     answer=answer,
     group="Requests",
+    position=110,
 )

@@ -27,4 +27,5 @@ command = Command(
     scope=scope,
     answer=answer,
     group="Requests",
+    position=100,
 )

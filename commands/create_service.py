@@ -393,4 +393,5 @@ command = Command(
     },
     confirm=True,
     confirm_label="Create",
+    position=10,
 )

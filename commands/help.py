@@ -87,4 +87,5 @@ command = Command(
     scope=scope,
     answer=answer,
     group="You",
+    position=130,
 )

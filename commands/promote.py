@@ -96,6 +96,7 @@ async def plan(ctx: Context, args: Promote) -> Plan:
             "source_revision": revision,
             "source_health": source_health,
             "target_revision": current_revision or "",
+            "target_health": current.health.value if current else "",
             "target_ref": release.sha if release else "",
             "relation": comparison.status.value,
         },
@@ -266,4 +267,5 @@ command = Command(
         "deploy": steps.DEPLOY,
     },
     confirm_label="Promote",
+    position=30,
 )

@@ -48,4 +48,5 @@ command = Command(
     scope=scope,
     answer=answer,
     group="Requests",
+    position=70,
 )

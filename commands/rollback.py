@@ -161,4 +161,5 @@ command = Command(
     steps={"release": steps.RELEASE, "deploy": steps.DEPLOY},
     confirm=True,
     confirm_label="Roll back",
+    position=40,
 )

@@ -47,4 +47,5 @@ command = Command(
     args=Services,
     scope=scope,
     answer=answer,
+    position=50,
 )

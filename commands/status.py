@@ -226,4 +226,5 @@ command = Command(
     args=Status,
     scope=scope,
     answer=answer,
+    position=20,
 )

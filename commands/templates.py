@@ -65,4 +65,5 @@ command = Command(
     args=Templates,
     scope=scope,
     answer=answer,
+    position=60,
 )

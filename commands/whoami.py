@@ -55,4 +55,5 @@ command = Command(
     scope=scope,
     answer=answer,
     group="You",
+    position=120,
 )

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -50,7 +50,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A question of a golden path: `choices` empty means free text; `pattern` is a full-match regular expression."""
+    """A question of a golden path; `choices` empty means free text."""
 
     name: str
     title: str
@@ -185,7 +185,8 @@ class CodeHost(Backend, Protocol):
         ...
 
     async def compare(self, name: str, *, base: str | None, head: str) -> Comparison:
-        """`base` None compares with the empty tree: every commit of `head` counts."""
+        """`base` None compares with the empty tree: every commit of `head` counts. Files are compared tree against tree, so
+        that a way back shows its real changes; commits are what `head` reaches and `base` does not."""
         ...
 
     async def find_release(self, name: str, ref: str) -> ReleaseRef | None: ...
@@ -413,7 +414,7 @@ class EntityStore(Protocol):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a backend may use of the place it runs in. `secret` looks a secret up by the name of its variable."""
+    """What a backend may use of the place it runs in. `secrets`: variable -> value, for the names its settings give."""
 
     state_folder: Path
     base_folder: Path
@@ -425,10 +426,15 @@ class Surroundings:
 class BackendModule(Protocol):
     """What a file in `integrations/` offers to `bot.registry`: one backend, named by the file."""
 
-    PORT: ClassVar[str]
-    """golden_paths, code_host, infrastructure, delivery or catalog."""
-    Settings: ClassVar[type[BaseModel]]
-    """The section of platform.yml, without `use:`."""
+    @property
+    def PORT(self) -> str:  # noqa: N802 - a module's constant
+        """golden_paths, code_host, infrastructure, delivery or catalog."""
+        ...
+
+    @property
+    def Settings(self) -> type[BaseModel]:  # noqa: N802 - a module's class
+        """The section of platform.yml, without `use:`."""
+        ...
 
     def open(self, settings: Any, surroundings: Surroundings) -> AbstractAsyncContextManager[Any]: ...
 
