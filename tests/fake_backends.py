@@ -103,6 +103,8 @@ class _Repository:
     files: dict[str, tuple[ChangedFile, ...]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     releases: dict[str, tuple[ReleaseRef, str]] = field(default_factory=dict)
+    carried: dict[str, str] = field(default_factory=dict)
+    """Every release commit there ever was -> the revision whose tree it carries."""
     first_tree: RenderedTree | None = None
 
 
@@ -178,17 +180,21 @@ class FakeCodeHost(Fake):
             raise self.refuse(BackendErrorKind.INVALID, f"{revision} is ambiguous")
         return found[0] if found else None
 
-    def _carried(self, repository: _Repository, revision: str) -> str:
-        """A release commit stands for the revision whose tree it carries."""
-        carried = {ref.sha: ref.revision for ref, _ in repository.releases.values()}
-        return carried.get(revision, revision)
+    def release(self, name: str, ref: str, revision: str, *, request_id: str) -> ReleaseRef:
+        """Move the ref by a commit of its own, whoever held it."""
+        repository = self.add_repository(name)
+        current, _ = repository.releases.get(ref, (None, ""))
+        moved = ReleaseRef(ref, sha("release", ref, revision, current.sha if current else ""), revision)
+        repository.releases[ref] = (moved, request_id)
+        repository.carried[moved.sha] = revision
+        return moved
 
     async def compare(self, name: str, *, base: str | None, head: str) -> Comparison:
         self.asked("compare")
         repository = self.repositories[name]
         order = [one.sha for one in repository.commits]
-        end = order.index(self._carried(repository, head))
-        start = order.index(self._carried(repository, base)) if base else len(order)
+        end = order.index(repository.carried.get(head, head))
+        start = order.index(repository.carried.get(base, base)) if base else len(order)
         commits = tuple(repository.commits[end:start])
         status = ComparisonStatus.AHEAD if commits else ComparisonStatus.BEHIND
         if start == end:
@@ -211,8 +217,7 @@ class FakeCodeHost(Fake):
             return current
         if (current.sha if current else None) != expected:
             raise self.refuse(BackendErrorKind.CONFLICT, f"{ref} stands elsewhere")
-        moved = ReleaseRef(ref, sha("release", ref, revision, expected), revision)
-        repository.releases[ref] = (moved, request_id)
+        moved = self.release(name, ref, revision, request_id=request_id)
         self.did("move_release", f"{ref} {revision[:7]}")
         return moved
 
