@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import aiohttp
 import structlog
-from prometheus_client import CollectorRegistry
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
@@ -23,6 +22,7 @@ from bot.config import Config
 from bot.decisions import Decisions
 from bot.dispatch import Dispatcher
 from bot.errors import StartError, TemporaryBackendError
+from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.people import Directory, error_code
 from bot.planning import Planner
@@ -59,7 +59,7 @@ class Bot:
     ticker: Ticker
     engine: Engine
     tasks: Tasks
-    metrics: CollectorRegistry
+    metrics: Metrics
 
     async def ready(self) -> dict[str, bool]:
         try:
@@ -117,6 +117,7 @@ async def open_bot(
             )
         )
         tasks = Tasks()
+        metrics = Metrics()
         targets = Targets(platform=config.platform, people=people)
         decisions = Decisions(
             store=store, people=people, platform=config.platform, targets=targets, clock=clock
@@ -133,7 +134,13 @@ async def open_bot(
             clock=clock,
         )
         cards = Cards(
-            store=store, client=client, commands=commands, pace=Pace(now=time.monotonic), clock=clock
+            store=store,
+            client=client,
+            commands=commands,
+            pace=Pace(now=time.monotonic),
+            tasks=tasks,
+            metrics=metrics,
+            clock=clock,
         )
         edge = SlackEdge(
             client=client,
@@ -144,6 +151,7 @@ async def open_bot(
             people=people,
             store=store,
             tasks=tasks,
+            metrics=metrics,
         )
         ticker = Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock)
         bot = Bot(
@@ -158,7 +166,7 @@ async def open_bot(
             ticker=ticker,
             engine=engine,
             tasks=tasks,
-            metrics=CollectorRegistry(),
+            metrics=metrics,
         )
         await stack.enter_async_context(_working(bot))
         yield bot
@@ -234,7 +242,7 @@ async def socket_mode(bot: Bot) -> AsyncIterator[None]:
 @asynccontextmanager
 async def http_mode(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
     """Serve Slack's endpoint, health and metrics; yields the port."""
-    application = web.build(slack=bot.edge.app, ready=bot.ready, metrics=bot.metrics)
+    application = web.build(slack=bot.edge.app, ready=bot.ready, metrics=bot.metrics.registry)
     async with web.serving(application, host=host, port=port) as bound:
         yield bound
 
@@ -242,6 +250,6 @@ async def http_mode(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
 @asynccontextmanager
 async def health_only(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
     """Beside Socket Mode: health and metrics without Slack's endpoint."""
-    application = web.build(slack=None, ready=bot.ready, metrics=bot.metrics)
+    application = web.build(slack=None, ready=bot.ready, metrics=bot.metrics.registry)
     async with web.serving(application, host=host, port=port) as bound:
         yield bound

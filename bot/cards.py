@@ -22,9 +22,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import request_views
 from bot.command import Command
 from bot.domain import Card, CardKind, Request
+from bot.errors import BackendError
+from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.people import error_code
 from bot.store import Store
+from bot.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +35,9 @@ EVENT_TYPE = "platform_card"
 IDLE_SECONDS = 5.0
 BATCH = 50
 RETRY_MOST_SECONDS = 300.0
+PATIENCE_SECONDS = 5.0
+CLAIM_SECONDS = 60.0
+"""Longer than the turn and every call of one send together may take."""
 LOOK_BACK_MESSAGES = 100
 _GONE = frozenset(
     {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
@@ -49,19 +55,31 @@ class Cards:
         client: AsyncWebClient,
         commands: Mapping[str, Command],
         pace: Pace,
+        tasks: Tasks,
+        metrics: Metrics,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._tasks = tasks
+        self._metrics = metrics
         self._client = client
         self._commands = commands
         self._pace = pace
         self._clock = clock
 
     async def run(self) -> None:
-        """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed."""
+        """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed.
+
+        Requests are sent side by side: a channel that has to wait holds up no other. Cards are claimed, so none is sent twice
+        at once.
+        """
         while True:
             self._store.dirty.clear()
-            await self.flush()
+            try:
+                for request_id, cards in (await self._claim()).items():
+                    self._tasks.start(self._send_all(request_id, cards), name="cards.send")
+            except BackendError as error:
+                log.warning("cards.database_away", error=error.message)
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._store.dirty.wait()
@@ -69,15 +87,16 @@ class Cards:
                 continue
 
     async def flush(self) -> int:
-        """Send what is dirty now; the number of cards that reached Slack."""
-        cards = await self._store.claim_dirty_cards(limit=BATCH)
+        """Send what is dirty now and wait for it; the number of cards that reached Slack."""
+        claimed = await self._claim()
+        return sum(await asyncio.gather(*(self._send_all(one, cards) for one, cards in claimed.items())))
+
+    async def _claim(self) -> dict[str, list[Card]]:
+        cards = await self._store.claim_dirty_cards(limit=BATCH, claim_seconds=CLAIM_SECONDS)
         by_request: dict[str, list[Card]] = defaultdict(list)
         for card in cards:
             by_request[card.request_id].append(card)
-        sent = await asyncio.gather(
-            *(self._send_all(request_id, one) for request_id, one in by_request.items())
-        )
-        return sum(sent)
+        return by_request
 
     async def _send_all(self, request_id: str, cards: list[Card]) -> int:
         request = await self._store.get_request(request_id)
@@ -89,6 +108,7 @@ class Cards:
                 await self._failed(card, request, error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.warning("cards.unreachable", card=card.id, error=type(error).__name__)
+                self._metrics.card("unreachable")
                 await self._store.card_failed(card.id, retry_at=self._later(card))
         return done
 
@@ -104,16 +124,19 @@ class Cards:
         if not card.ts and card.post_started_at is not None:
             card = await self._find_posted(card)
         if card.ts:
-            await self._pace.wait("chat.update", card.channel_id)
+            if not await self._in_turn("chat.update", card):
+                return False
             await self._client.chat_update(channel=card.channel_id, ts=card.ts, **body)
             await self._store.card_sent(card.id, revision=card.revision)
+            self._metrics.card("edited")
             return True
         thread_ts = await self._thread(card)
         if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
             await self._store.card_failed(card.id, retry_at=self._later(card))
             return False
+        if not await self._in_turn("chat.postMessage", card):
+            return False
         await self._store.note_post_started(card.id, self._clock())
-        await self._pace.wait("chat.postMessage", card.channel_id)
         answer = await self._client.chat_postMessage(
             channel=card.channel_id,
             thread_ts=thread_ts,
@@ -125,6 +148,16 @@ class Cards:
         await self._store.card_posted(
             card.id, channel_id=answer["channel"], ts=answer["ts"], revision=card.revision
         )
+        self._metrics.card("posted")
+        return True
+
+    async def _in_turn(self, method: str, card: Card) -> bool:
+        """Wait for the channel's turn; a long wait gives the card back, so that its claim does not run out meanwhile."""
+        seconds = self._pace.take(method, card.channel_id, patience=PATIENCE_SECONDS)
+        if seconds > PATIENCE_SECONDS:
+            await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=seconds))
+            return False
+        await self._pace.sleep(seconds)
         return True
 
     async def _thread(self, card: Card) -> str | None:
@@ -160,8 +193,10 @@ class Cards:
         if code == "ratelimited":
             delay = float(error.response.headers.get("Retry-After", 1))
             self._pace.hold(card.channel_id, seconds=delay)
+            self._metrics.card("limited")
             await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=delay))
             return
+        self._metrics.card("refused")
         log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
         if not card.ts and code in _NOT_HERE and card.channel_id != request.requester:
             await self._redirect(card, request)

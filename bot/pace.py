@@ -42,17 +42,17 @@ class Pace:
         self._sleep = sleep
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
-    def delay(self, method: str, channel_id: str) -> float:
-        """Take one token; how many seconds to wait before using it."""
+    def take(self, method: str, channel_id: str, *, patience: float) -> float:
+        """Seconds to wait for this channel's turn; the turn is taken only when that is within `patience`."""
         limit, bucket, now = LIMITS[method], self._bucket(method, channel_id), self._now()
         bucket.tokens = min(limit.burst, bucket.tokens + (now - bucket.at) * limit.per_second)
         bucket.at = now
-        bucket.tokens -= 1
-        wait = max(0.0, -bucket.tokens / limit.per_second)
-        return max(wait, bucket.held_until - now)
+        seconds = max((1 - bucket.tokens) / limit.per_second, bucket.held_until - now, 0.0)
+        if seconds <= patience:
+            bucket.tokens -= 1
+        return seconds
 
-    async def wait(self, method: str, channel_id: str) -> None:
-        seconds = self.delay(method, channel_id)
+    async def sleep(self, seconds: float) -> None:
         if seconds > 0:
             await self._sleep(seconds)
 

@@ -26,6 +26,7 @@ from bot.decisions import Decisions
 from bot.dispatch import Dispatcher, Later, OpenForm, Outcome
 from bot.domain import Decision, Invocation
 from bot.errors import PlatformError, UsageError
+from bot.metrics import Metrics
 from bot.people import Directory
 from bot.store import Store
 from bot.tasks import Tasks
@@ -54,6 +55,7 @@ class SlackEdge:
         people: Directory,
         store: Store,
         tasks: Tasks,
+        metrics: Metrics,
     ) -> None:
         """`identity` is the answer of auth.test, asked once at the start: no listener waits for it."""
         self._client = client
@@ -62,6 +64,7 @@ class SlackEdge:
         self._people = people
         self._store = store
         self._tasks = tasks
+        self._metrics = metrics
         authorized = AuthorizeResult.from_auth_test_response(
             bot_token=client.token, auth_test_response=dict(identity)
         )
@@ -87,7 +90,8 @@ class SlackEdge:
         context["verified"] = True
         invocation = slack_payloads.parse_command(body)
         try:
-            outcome = await self._dispatcher.typed(invocation)
+            with self._metrics.acknowledging("command"):
+                outcome = await self._dispatcher.typed(invocation)
         except PlatformError as error:
             await ack(**slack_payloads.acknowledgement(slack_payloads.error_reply(error)))
             return
@@ -104,7 +108,8 @@ class SlackEdge:
         context["verified"] = True
         click = slack_payloads.parse_click(body)
         try:
-            outcome = await self._click(click)
+            with self._metrics.acknowledging("click"):
+                outcome = await self._click(click)
         except PlatformError as error:
             outcome = slack_payloads.error_reply(error)
         await ack()
@@ -156,12 +161,13 @@ class SlackEdge:
     async def on_submission(self, ack: Ack, body: dict[str, Any], context: dict[str, Any]) -> None:
         context["verified"] = True
         kind, _, verb = body["view"]["callback_id"].partition(":")
-        if kind == slack_payloads.DENY_CALLBACK:
-            await self._deny(ack, body)
-        elif kind == forms.CALLBACK_ID:
-            await self._form(ack, body, verb)
-        else:
-            await ack()
+        with self._metrics.acknowledging("form"):
+            if kind == slack_payloads.DENY_CALLBACK:
+                await self._deny(ack, body)
+            elif kind == forms.CALLBACK_ID:
+                await self._form(ack, body, verb)
+            else:
+                await ack()
 
     async def _form(self, ack: Ack, body: dict[str, Any], verb: str) -> None:
         invocation = slack_payloads.parse_submission(body)

@@ -22,7 +22,7 @@ async def test_posts_to_one_channel_are_spread_to_one_a_second_after_a_burst() -
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
     for _ in range(10):
-        await pace.wait("chat.postMessage", "C1")
+        await pace.sleep(pace.take("chat.postMessage", "C1", patience=60))
     assert time.now == pytest.approx(10 - LIMITS["chat.postMessage"].burst)
 
 
@@ -30,13 +30,23 @@ async def test_another_channel_does_not_wait() -> None:
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
     for _ in range(10):
-        pace.delay("chat.postMessage", "C1")
-    assert pace.delay("chat.postMessage", "C2") == 0
+        pace.take("chat.postMessage", "C1", patience=60)
+    assert pace.take("chat.postMessage", "C2", patience=60) == 0
 
 
 async def test_a_429_holds_back_everything_to_that_channel() -> None:
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
     pace.hold("C1", seconds=7)
-    await pace.wait("chat.update", "C1")
+    await pace.sleep(pace.take("chat.update", "C1", patience=60))
     assert time.now == pytest.approx(7)
+
+
+async def test_a_wait_beyond_the_patience_takes_no_turn() -> None:
+    time = Time()
+    pace = Pace(now=time, sleep=time.sleep)
+    pace.hold("C1", seconds=7)
+    for _ in range(10):
+        assert pace.take("chat.update", "C1", patience=5) == pytest.approx(7)
+    time.now = 7
+    assert pace.take("chat.update", "C1", patience=5) == 0

@@ -1,0 +1,43 @@
+"""What Prometheus may know of a running bot. Counts and times only: no names of people, services or requests.
+
+`platform_slack_ack_seconds` is the time until Slack is acknowledged; Slack gives up after three seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+ACK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
+
+
+class Metrics:
+    """One per bot, with a registry of its own, so that several in one process do not share numbers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._acks = Histogram(
+            "platform_slack_ack_seconds",
+            "Time until a payload of Slack is acknowledged.",
+            ("kind",),
+            buckets=ACK_BUCKETS,
+            registry=self.registry,
+        )
+        self._cards = Counter(
+            "platform_cards_total",
+            "Cards sent to Slack, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+
+    @contextmanager
+    def acknowledging(self, kind: str) -> Iterator[None]:
+        """Around everything that happens before the ack: command, click, form, suggestion or event."""
+        with self._acks.labels(kind).time():
+            yield
+
+    def card(self, outcome: str) -> None:
+        """posted, edited, refused, limited or unreachable."""
+        self._cards.labels(outcome).inc()
