@@ -18,7 +18,7 @@ import structlog
 from bot import access, forms, policy, request_views, slack_text, views
 from bot.command import Args, Command, Reply
 from bot.decisions import Decisions
-from bot.domain import Actor, Invocation, Platform, Request, RequestState
+from bot.domain import Actor, CardKind, Invocation, Platform, Request, RequestState
 from bot.errors import (
     BackendError,
     ConflictError,
@@ -103,14 +103,11 @@ class Dispatcher:
         command = self._command(verb)
         if not rest and forms.needs_input(command):
             return OpenForm(command, {})
-        given: Mapping[str, str] = {}
         try:
             given = forms.collect(command, rest)
-            return await self.run(invocation, command, forms.build(command, given))
         except UsageError as error:
-            if error.fields and forms.has_form(command):
-                return OpenForm(command, error.given or given, error.sentence)
-            raise
+            return _form_for(command, error, error.given)
+        return await self.pressed(invocation, verb, given)
 
     async def submitted(self, invocation: Invocation, verb: str, given: Mapping[str, str]) -> Outcome:
         """A filled-in form. Raises UsageError with `fields` for what is wrong beside a field."""
@@ -120,7 +117,10 @@ class Dispatcher:
     async def pressed(self, invocation: Invocation, verb: str, given: Mapping[str, str]) -> Outcome:
         """A button that stands for a command, such as *Promote to production* on a status."""
         command = self._command(verb)
-        return await self.run(invocation, command, forms.build(command, given))
+        try:
+            return await self.run(invocation, command, forms.build(command, given))
+        except UsageError as error:
+            return _form_for(command, error, error.given or given)
 
     def form(self, verb: str) -> Command:
         return self._command(verb)
@@ -171,13 +171,16 @@ class Dispatcher:
             )
         )
         if opened.duplicate == "delivery":
-            return None
+            return _refused_before(opened.request)
         if opened.duplicate == "active":
             raise ConflictError(_already_open(opened.request))
         title = request_views.title(opened.request)
-        return await self._soon(
+        outcome = await self._soon(
             self._plan(opened.request, actor), waiting=f"Making the plan for *{views.escape(title)}*…"
         )
+        if isinstance(outcome, Later):
+            return Later(outcome.reply, _explained(outcome.answer, opened.request))
+        return outcome
 
     async def _soon(self, answer: Awaitable[Reply | None], *, waiting: str) -> Outcome:
         """The answer itself if it comes at once, else an acknowledgement and the answer later."""
@@ -205,13 +208,18 @@ class Dispatcher:
     # ------------------------------------------------------------ planning
 
     async def _plan(self, request: Request, actor: Actor) -> Reply | None:
-        """Plan a recorded request and propose it, or refuse it with the sentence that says why."""
+        """Plan a recorded request and propose it, or refuse it with the sentence that says why.
+
+        Raises UsageError, once the refusal is recorded, where it can be repaired in a field of the form.
+        """
         try:
             planned = await self._attempt(request, actor)
         except PlatformError as error:
             await self._store.refuse(
                 request.id, version=request.version, reason=error.sentence, rule=_rule(error)
             )
+            if isinstance(error, UsageError) and error.fields:
+                raise
             return _refusal(request, error)
         blocking = policy.blocking(planned.gates)
         if blocking:
@@ -267,14 +275,40 @@ class Dispatcher:
         for request in requests:
             actor = await self._people.actor(request.requester)
             try:
-                await self._plan(request, actor)
+                reply = await _explained(self._plan(request, actor), request)
             except ConflictError:
                 log.info("dispatch.planned_elsewhere", request_id=request.id)
+                continue
+            if reply is not None and not await self._store.list_cards(request.id):
+                # Nobody waits for this reply any more, and a refused plan has no card: tell the requester by DM.
+                await self._store.add_card(request.id, CardKind.NOTICE, request.requester)
         return len(requests)
 
 
 async def _awaited(answer: Awaitable[Reply | None]) -> Reply | None:
     return await answer
+
+
+async def _explained(answer: Awaitable[Reply | None], request: Request) -> Reply | None:
+    """Where no form can be opened any more, what was wrong is said with a button that opens it."""
+    try:
+        return await answer
+    except UsageError as error:
+        return _refusal(request, error)
+
+
+def _form_for(command: Command, error: UsageError, given: Mapping[str, str]) -> OpenForm:
+    """The form, where it has a field to correct the error in. Raises the error itself where it has none."""
+    if not forms.can_ask(command, error.fields):
+        raise error
+    return OpenForm(command, given, error.sentence)
+
+
+def _refused_before(request: Request) -> Reply | None:
+    """A delivery that comes again gets the same answer; whatever else became of the request is on its card."""
+    if request.state is not RequestState.REFUSED:
+        return None
+    return _refusal(request, PolicyDeniedError(request.outcome, rule="refused-before"))
 
 
 def _already_open(request: Request) -> str:

@@ -257,5 +257,6 @@ def needs_input(command: Command) -> bool:
     return any(one.required for one in arguments(command.args))
 
 
-def has_form(command: Command) -> bool:
-    return any(one.in_form for one in arguments(command.args))
+def can_ask(command: Command, fields: Mapping[str, str]) -> bool:
+    """Whether the command's form has one of these fields, so that it can be corrected there."""
+    return any(one.in_form and one.name in fields for one in arguments(command.args))

@@ -12,7 +12,7 @@ from typing import Any
 
 from bot import slack_text, views
 from bot.command import Reply
-from bot.domain import Invocation, Origin
+from bot.domain import Invocation, Origin, canonical_json
 from bot.errors import PlatformError
 
 Payload = Mapping[str, Any]
@@ -79,9 +79,11 @@ def parse_click(payload: Payload) -> Click:
 
 
 def parse_submission(payload: Payload) -> Invocation:
+    """A form that came back with errors keeps its id and hash, so what was filled in is part of its identity."""
     view = payload["view"]
+    filled_in = canonical_json(view["state"]["values"])
     return Invocation(
-        dedupe_key=dedupe_key("form", view["id"], view.get("hash", ""), payload["user"]["id"]),
+        dedupe_key=dedupe_key("form", view["id"], view.get("hash", ""), payload["user"]["id"], filled_in),
         user_id=payload["user"]["id"],
         team_id=payload["user"].get("team_id") or (payload.get("team") or {}).get("id", ""),
         channel_id=view.get("private_metadata", ""),

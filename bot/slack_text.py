@@ -12,7 +12,6 @@ import re
 import shlex
 
 from bot.errors import PlatformError, UsageError
-from bot.views import escape
 
 TEXT_LIMIT = 4000
 """Characters; Slack documents no limit for the text of a command, so we set one and say so."""
@@ -27,7 +26,7 @@ _TYPOGRAPHY = str.maketrans(
         "…": "...",
     }
 )
-_LONG_DASH = re.compile(r"(?<!\S)[—–―](?=[A-Za-z])")
+_LONG_DASH = re.compile(r"(?<!\S)[—–―]-?(?=[A-Za-z])")
 _TOKEN = re.compile(r"<([^<>]*)>")
 _OURS = re.compile(r"<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>|<!date\^\d+\^[^<>|]+\|[^<>|]+>")
 _SCHEME = re.compile(r"^(?:https?://|mailto:)")
@@ -63,7 +62,7 @@ def sentence(error: PlatformError) -> str:
     ours = [match.span() for match in _OURS.finditer(plain)]
     starts = [0, *(end for _, end in ours)]
     ends = [*(start for start, _ in ours), len(plain)]
-    texts = [escape(plain[start:end]) for start, end in zip(starts, ends, strict=True)]
+    texts = [_escape(plain[start:end]) for start, end in zip(starts, ends, strict=True)]
     marks = [*(plain[start:end] for start, end in ours), ""]
     return "".join(text + mark for text, mark in zip(texts, marks, strict=True))
 
@@ -100,6 +99,10 @@ def _decode(match: re.Match[str]) -> str:
             fix="Type it as plain text, without a link.",
         )
     return match.group(0)
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _unescape(text: str) -> str:

@@ -10,8 +10,8 @@ import functools
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from playground.messages import Message
 from playground.server import Playground
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 20.0
 Delivery = Literal["socket", "http"]
 _REQUEST_ID = re.compile(r"\br-[a-z0-9]{7}\b")
 
@@ -95,21 +95,23 @@ class Stage:
     async def propose(self, service: str = "orders", *, db: str = "none", who: str = "alice") -> Message:
         """The card with the plan of a new service, not yet confirmed."""
         line = f"/platform create-service {service} --team orders --template python-service --db {db}"
-        await self.person(who).command("#orders", line)
-        return await self.card(who, "#orders", f"Create service {service}")
+        return await self.asks(who, line, f"Create service {service}")
 
     async def promote(self, service: str = "orders", *, who: str = "alice") -> Message:
         """The card of a promotion that waits for approval, in the team's channel."""
-        seen = {message.ts for message in self.playground.messages("#orders")}
-        await self.person(who).command("#orders", f"/platform promote {service}")
+        return await self.asks(who, f"/platform promote {service}", f"Promote {service}")
+
+    async def asks(self, who: str, line: str, title: str, *, channel: str = "#orders") -> Message:
+        """A command that changes something, and the new card it gets there."""
+        seen = {message.ts for message in self.playground.messages(channel)}
+        sent = await self.person(who).command(channel, line)
+        assert sent.ok, sent.notice
 
         def look() -> Message | None:
-            news = [one for one in self.playground.messages("#orders") if one.ts not in seen]
-            return next((one for one in news if f"Promote {service}" in shown_text(one)), None)
+            news = [one for one in self.playground.messages(channel) if one.ts not in seen]
+            return next((one for one in news if title in shown_text(one)), None)
 
-        found = await self.playground.until(
-            look, timeout_seconds=PATIENCE_SECONDS, what="the promotion's card"
-        )
+        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=f"a card: {title}")
         assert found is not None
         return found
 
@@ -217,6 +219,10 @@ def _database(state: Path, template: Path | None) -> str:
     if template is not None and not file.exists():
         shutil.copyfile(template, file)
     return f"sqlite:///{file}"
+
+
+OpenStage = Callable[..., AbstractAsyncContextManager[Stage]]
+"""`stage` with the folder given."""
 
 
 @asynccontextmanager

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from stage import Stage, stage
-
-OpenStage = Callable[..., AbstractAsyncContextManager[Stage]]
+from stage import OpenStage, Stage, stage
 
 
 @pytest.fixture
