@@ -1,0 +1,288 @@
+"""status: unknown is never healthy, a backend that is away hides no other, and buttons are what this person may do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import people_made as made
+import pytest
+from fake_backends import FakeDelivery, sha
+from fake_context import FakeContext, FakeKnowledge, make_plan, make_service
+from shown import assert_reply, buttons, texts, words
+
+from bot.command import Scope
+from bot.domain import Actor, DeploymentRecord, Gate, RequestState, Verdict
+from bot.errors import BackendErrorKind as Kind
+from bot.errors import NotFoundError, PermanentBackendError, TemporaryBackendError
+from commands import status
+from commands.status import Status, Unknown, answer, ask, scope
+from integrations.ports import Application, Claim, Health, Phase, SyncStatus
+
+REVISION, RELEASE = sha("revision"), sha("release")
+
+
+@pytest.fixture
+def ctx() -> FakeContext:
+    return FakeContext(knowledge=FakeKnowledge(services=[make_service()]))
+
+
+def deployed(environment: str = "production", **changes: object) -> DeploymentRecord:
+    values: dict[str, object] = {
+        "service": "orders",
+        "environment": environment,
+        "revision": REVISION,
+        "ref_revision": RELEASE,
+        "healthy": True,
+        "deployed_by": "UOMAR00001",
+        "deployed_at": made.NOW,
+    }
+    return DeploymentRecord(**{**values, **changes})  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- scope
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("", Scope(permission="look")),
+        ("orders", Scope(permission="status", team="orders", service="orders")),
+        ("ORDERS", Scope(permission="status", team="orders", service="orders")),
+        ("r-7k2m9x", Scope(permission="look", team="orders", service="orders", environment="production")),
+        ("R-7K2M9X", Scope(permission="look", team="orders", service="orders", environment="production")),
+    ],
+)
+async def test_a_service_a_request_or_what_is_mine(ctx: FakeContext, subject: str, expected: Scope) -> None:
+    ctx.knowledge.requests = [made.request_for(make_plan(), ())]
+    assert await scope(Status(subject=subject), ctx.actor, ctx.platform, ctx.knowledge) == expected
+
+
+@pytest.mark.parametrize(
+    ("subject", "sentence"),
+    [
+        ("ordrs", "There is no service “ordrs”. Did you mean `orders`?"),
+        ("r-nope", "There is no request “r-nope”. `/platform requests` lists the open ones."),
+    ],
+)
+async def test_what_does_not_exist_is_named(ctx: FakeContext, subject: str, sentence: str) -> None:
+    with pytest.raises(NotFoundError) as refused:
+        await scope(Status(subject=subject), ctx.actor, ctx.platform, ctx.knowledge)
+    assert refused.value.sentence == sentence
+
+
+# ---------------------------------------------------------------- one service
+
+
+async def test_a_service_says_where_it_runs_what_and_how(ctx: FakeContext) -> None:
+    ctx.backends.delivery.runs("orders", "staging", REVISION)
+    reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert reply.text == "orders: staging healthy, production empty"
+    shown = words(reply)
+    assert f":large_green_circle: *Staging* · `{REVISION[:7]}` · healthy · synced" in shown
+    assert "<http://staging.example.com/orders|open>" in shown
+    assert ":white_circle: *Production* · nothing runs here yet" in shown
+    assert "Owner *orders* · python-service · <https://git.example.com/orders|repository>" in shown
+
+
+@pytest.mark.parametrize("health", Health)
+async def test_every_health_has_its_own_mark_and_only_healthy_is_green(
+    ctx: FakeContext, health: Health
+) -> None:
+    ctx.backends.delivery.runs("orders", "production", REVISION, health=health, message="3 of 4 pods")
+    reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert reply.text == f"orders: staging empty, production {health.value}"
+    lines = words(reply)
+    assert (":large_green_circle: *Production*" in lines) is (health is Health.HEALTHY)
+    assert ("_3 of 4 pods_" in lines) is (health is not Health.HEALTHY)
+
+
+FAULTS: dict[str, tuple[Exception, str]] = {
+    "away": (TemporaryBackendError("no route to host", backend="delivery"), "_no route to host_"),
+    "refused": (PermanentBackendError("bad token", backend="delivery", kind=Kind.DENIED), "_bad token_"),
+}
+
+
+@pytest.mark.parametrize(("error", "why"), FAULTS.values(), ids=FAULTS.keys())
+async def test_an_environment_that_cannot_be_asked_is_unknown_with_what_was_last_known(
+    ctx: FakeContext, error: Exception, why: str
+) -> None:
+    """The fault hits the first question, which is about staging; production answers."""
+    ctx.knowledge.deployments = [deployed("staging")]
+    ctx.backends.delivery.runs("orders", "production", REVISION)
+    ctx.backends.delivery.faults["get_application"] = error
+    reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert reply.text == "orders: staging unknown, production healthy"
+    shown = words(reply)
+    assert ":grey_question: *Staging* · unknown" in shown
+    assert why in shown
+    assert f"Last known: `{REVISION[:7]}`" in shown
+    assert "deployed by <@UOMAR00001>" in shown
+
+
+async def test_an_environment_of_which_nothing_was_ever_known_says_so(ctx: FakeContext) -> None:
+    ctx.backends.delivery.faults["get_application"] = TemporaryBackendError("away", backend="delivery")
+    reply = await answer(ctx, Status(subject="orders"))
+    assert "Nothing was known before." in words(reply)
+
+
+class SlowDelivery(FakeDelivery):
+    """Never answers about staging; production is there at once."""
+
+    async def get_application(self, service: str, environment: str) -> Application | None:
+        if environment == "staging":
+            await asyncio.Event().wait()
+        return await super().get_application(service, environment)
+
+
+async def test_a_backend_that_does_not_answer_delays_nobody_longer_than_its_deadline(
+    ctx: FakeContext,
+) -> None:
+    """The one test that waits for a real deadline: that it ends at all is what it shows."""
+    ctx.backends.delivery = SlowDelivery()
+    ctx.backends.delivery.runs("orders", "production", REVISION)
+    async with asyncio.timeout(status.DEADLINE_SECONDS + 10):
+        reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert reply.text == "orders: staging unknown, production healthy"
+    assert "_no answer within 2 s_" in words(reply)
+
+
+async def test_what_is_no_failure_of_a_backend_is_not_hidden() -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await ask(broken())
+
+
+async def test_could_not_ask_keeps_the_reason() -> None:
+    async def away() -> None:
+        raise TemporaryBackendError("no route", backend="delivery")
+
+    assert await ask(away()) == Unknown("no route")
+
+
+async def test_who_deployed_is_the_person_we_know_else_what_the_backend_says(ctx: FakeContext) -> None:
+    ctx.knowledge.deployments = [deployed()]
+    at = made.NOW - timedelta(hours=1)
+    ctx.backends.delivery.runs("orders", "production", RELEASE, deployed_at=at, deployed_by="<!here>")
+    assert "by <@UOMAR00001>" in words(assert_reply(await answer(ctx, Status(subject="orders"))))
+    ctx.backends.delivery.runs("orders", "production", sha("x"), deployed_at=at, deployed_by="<!here>")
+    assert "by &lt;!here&gt;" in words(assert_reply(await answer(ctx, Status(subject="orders"))))
+
+
+async def test_an_unknown_sync_shows_what_was_last_known(ctx: FakeContext) -> None:
+    ctx.knowledge.deployments = [deployed()]
+    ctx.backends.delivery.runs("orders", "production", REVISION, sync=SyncStatus.UNKNOWN)
+    assert "Last known:" in words(await answer(ctx, Status(subject="orders")))
+
+
+CLAIM = Claim("orders-production-db", "postgresql", "orders", "production", Phase.READY)
+
+
+async def test_infrastructure_is_listed_and_one_that_is_not_ready_says_why(ctx: FakeContext) -> None:
+    waiting = Claim("orders-staging-db", "postgresql", "orders", "staging", Phase.PENDING, message="no quota")
+    ctx.backends.infrastructure.claims = {CLAIM.name: CLAIM, waiting.name: waiting}
+    shown = words(assert_reply(await answer(ctx, Status(subject="orders"))))
+    assert ":large_green_circle: postgresql `orders-production-db` in production · ready" in shown
+    assert ":large_blue_circle: postgresql `orders-staging-db` in staging · pending · no quota" in shown
+
+
+async def test_infrastructure_that_cannot_be_asked_is_unknown(ctx: FakeContext) -> None:
+    ctx.backends.infrastructure.faults["list_claims"] = TemporaryBackendError(
+        "away", backend="infrastructure"
+    )
+    shown = words(assert_reply(await answer(ctx, Status(subject="orders"))))
+    assert ":grey_question: *Infrastructure* · unknown\n_away_" in shown
+
+
+async def test_open_requests_about_the_service_are_listed(ctx: FakeContext) -> None:
+    ctx.knowledge.requests = [
+        made.request_for(make_plan(), ()),
+        made.request_for(make_plan(), (), id="r-done", state=RequestState.SUCCEEDED),
+    ]
+    shown = words(assert_reply(await answer(ctx, Status(subject="orders"))))
+    assert "`r-7k2m9x`" in shown
+    assert "`r-done`" not in shown
+
+
+PROMOTE, ROLLBACK, REFRESH = "run:promote:production", "run:rollback:production", "run:status"
+
+
+@pytest.mark.parametrize(
+    ("actor", "offered"),
+    [
+        (made.alice(), [PROMOTE, ROLLBACK, REFRESH]),
+        (made.sam(), [PROMOTE, ROLLBACK, REFRESH]),
+        (made.priya(), [REFRESH]),
+        (made.noel(), [REFRESH]),
+    ],
+    ids=["alice", "sam", "priya of payments", "noel"],
+)
+async def test_buttons_are_what_this_person_may_do(
+    ctx: FakeContext, actor: Actor, offered: list[str]
+) -> None:
+    ctx.actor = actor
+    reply = await answer(ctx, Status(subject="orders"))
+    assert buttons(reply.blocks) == [(action, "orders") for action in offered]
+
+
+# ---------------------------------------------------------------- a request, and mine
+
+
+async def test_a_request_is_shown_as_its_card(ctx: FakeContext) -> None:
+    ctx.knowledge.requests = [made.request_for(make_plan(), ())]
+    reply = assert_reply(await answer(ctx, Status(subject="r-7k2m9x")))
+    assert "Promote orders to production" in words(reply)
+    assert ("approve", "r-7k2m9x") in buttons(reply.blocks)
+
+
+async def test_a_request_without_a_plan_is_one_line(ctx: FakeContext) -> None:
+    unplanned = replace(
+        made.request_for(make_plan(), ()), plan=None, plan_hash="", state=RequestState.PLANNING
+    )
+    ctx.knowledge.requests = [unplanned]
+    reply = assert_reply(await answer(ctx, Status(subject="r-7k2m9x")))
+    assert words(reply).startswith("`r-7k2m9x` *promote orders* · :hourglass_flowing_sand: planning")
+
+
+GATE = Gate(rule="p", verdict=Verdict.NEEDS_APPROVAL, reason="production", group="leads:orders", needed=1)
+
+
+async def test_mine_lists_what_waits_for_me_my_requests_and_my_teams_services(ctx: FakeContext) -> None:
+    ctx.actor = made.lena()
+    ctx.knowledge.requests = [
+        made.request_for(make_plan(title="Waits for Lena"), (GATE,), id="r-waits"),
+        made.request_for(make_plan(title="Lena's own"), (GATE,), id="r-own", requester="ULENA00001"),
+        made.request_for(make_plan(title="Somebody else's"), (), id="r-other", state=RequestState.RUNNING),
+    ]
+    ctx.knowledge.services = [make_service(), make_service("ledger", team="payments")]
+    reply = assert_reply(await answer(ctx, Status()))
+    assert reply.text == "1 waiting for you, 1 open requests, 1 services"
+    shown = words(reply)
+    waiting, own = shown.index("*Waits for you*"), shown.index("*Your open requests*")
+    assert waiting < shown.index("Waits for Lena") < own < shown.index("Lena's own")
+    assert "Somebody else" not in shown
+    assert "*orders* · orders · `/platform status orders`" in shown
+    assert "ledger" not in shown
+
+
+@pytest.mark.parametrize("person", [made.alice, made.noel])
+async def test_nothing_of_mine_says_how_to_begin(person: Callable[[], Actor]) -> None:
+    reply = assert_reply(await answer(FakeContext(actor=person()), Status()))
+    assert reply.text == (
+        "Nothing waits for you, and your teams have no service yet. `/platform create-service` makes one."
+    )
+
+
+async def test_foreign_words_stay_words(ctx: FakeContext) -> None:
+    evil = "<!channel> <https://evil.example|click> <@UALICE0001>"
+    ctx.knowledge.services = [make_service(description=evil, web_url="javascript:alert(1)")]
+    ctx.backends.delivery.runs(
+        "orders", "production", REVISION, health=Health.DEGRADED, message=evil, unhealthy=(evil,) * 9
+    )
+    reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert any("&lt;!channel&gt;" in text for text in texts(reply.blocks))
+    assert "|repository>" not in words(reply)
