@@ -1,0 +1,83 @@
+"""Killed at any instant and started again, the real bot finishes the work with every effect done once.
+
+A process that runs the real bot on real backends is killed at a named point of a story; another one is started; people repeat what got
+no answer. In the end repositories, running services, rows, audit and what Slack shows are those of an undisturbed life.
+
+The default selection takes points of every kind. `PLATFORM_CRASH_MATRIX=full` kills at every point that an undisturbed life passes
+(see `crash_points.py`), and every third time the second process soon after its start as well.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_report import differences
+from crash_stage import KILLED, Played, Workshop
+
+FULL = os.environ.get("PLATFORM_CRASH_MATRIX") == "full"
+SHARDS = 6 if FULL else 1
+"""Parts that may run side by side."""
+COMES_AND_GOES = ("cards", "chat.update")
+"""How often a card is drawn anew depends on how fast the rest is: its last points may not be reached again."""
+
+SELECTED = {
+    "create": (
+        "before request.opened 1",
+        "before chat.postMessage 1",
+        "after chat.postMessage 1",
+        "after step.started repository 1",
+        "before git fast-import 1",
+        "before do:repository 1",
+        "after step.done repository, service.created 1",
+        "before do:application 1",
+        "before start of a service 1",
+        "after do:catalog 1",
+        "before step.done healthy, deployment.recorded 1",
+        "after request.succeeded 1",
+    ),
+}
+ON_POSTGRESQL = {
+    "create": ("before do:repository 1",),
+}
+
+
+def points_of(story: str, engine: str, undisturbed: Played, shard: int) -> list[tuple[str, ...]]:
+    if not FULL:
+        chosen = (SELECTED if engine == "sqlite" else ON_POSTGRESQL)[story]
+        return [(point,) for point in chosen]
+    every = [(point, f"#{7 + 5 * (number % 11)}") if number % 3 == 0 else (point,)
+             for number, point in enumerate(undisturbed.points)]  # fmt: skip
+    return every[shard::SHARDS]
+
+
+def verdict(undisturbed: Played, played: Played) -> str:
+    """What is wrong with a play; empty when nothing is."""
+    point = played.kills[0]
+    if not played.deaths and not any(word in point for word in COMES_AND_GOES):
+        return f"nobody was killed {point}"
+    if set(played.deaths) - {KILLED} or played.last != 0:
+        return f"killed {played.kills}: ended with {played.deaths}, {played.last}\n{played.log}"
+    found = differences(undisturbed.found, played.found)
+    return f"killed {played.kills}:\n{found}\n{played.log}" if found else ""
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600 if FULL else 300)
+@pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.parametrize("story", SELECTED)
+async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
+    story: str, shard: int, new_database: Any, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    engine = request.node.callspec.params["new_database"]
+    async with Workshop.open(tmp_path, new_database) as workshop:
+        before = await workshop.setting(story)
+        undisturbed = await workshop.play(story, before, ())
+        assert undisturbed.last == 0
+        wrong = []
+        for kills in points_of(story, engine, undisturbed, shard):
+            played = await workshop.play(story, before, kills)
+            wrong += filter(None, [verdict(undisturbed, played)])
+    assert not wrong, "\n\n".join(wrong)
