@@ -232,11 +232,15 @@ def _step_row(step: StepRecord, plan: Plan | None) -> str:
     if step.state is StepState.UNDOING and plan:
         undo = next((one.undo_title for one in plan.steps if one.key == step.key), "")
         row = f"{_STEP_MARKS[step.state]} {views.escape(undo or step.title)}"
+    failed = step.state in {StepState.FAILED, StepState.UNDO_FAILED}
+    if failed:
+        return f"{row}\n{views.quote(views.cut(step.error, 400))}" if step.error else row
+    if step.detail:
+        row += f" · _{views.escape(views.cut(step.detail, 200))}_"
     if step.state is StepState.DONE and step.started_at and step.finished_at:
         seconds = (step.finished_at - step.started_at).total_seconds()
         row += f" · {seconds:.0f} s" if seconds >= 1 else ""
-    said = step.error if step.state in {StepState.FAILED, StepState.UNDO_FAILED} else step.detail
-    return f"{row}\n      _{views.escape(views.cut(said, 200))}_" if said else row
+    return row
 
 
 def _links(request: Request) -> list[views.Block]:
@@ -350,7 +354,8 @@ def _deploy_failure(request: Request) -> Rendered | None:
     why = failed[-1].error if failed else request.outcome
     text = f":rotating_light: *{views.escape(request.plan.announce)} failed*: {views.escape(views.cut(why, 400))}"
     if request.state is RequestState.UNDONE:
-        text += "\nThe last good revision runs again."
+        before = request.plan.facts.get("target_revision")
+        text += "\nThe last good revision runs again." if before else "\nNothing runs there, as before."
     if request.state is RequestState.STOPPED:
         text += "\nThe card of the request offers *Retry from here* and *Undo*."
     return Rendered(f"{views.escape(request.plan.announce)} failed", [views.section(text)])

@@ -98,7 +98,7 @@ async def _service(ctx: Context, service: Service) -> Reply:
     blocks += _infrastructure(claims)
     if open_requests:
         blocks += [views.context("*Open requests*"), *request_views.cards_of(open_requests)]
-    blocks += _buttons(ctx, service)
+    blocks += _buttons(ctx, service, applications)
     return Reply(f"{service.name}: {', '.join(said)}", views.fit(blocks))
 
 
@@ -163,18 +163,19 @@ def _infrastructure(claims: Sequence[Claim] | Unknown) -> list[views.Block]:
     return [views.context("*Infrastructure*"), *views.lines(rows)]
 
 
-def _buttons(ctx: Context, service: Service) -> list[views.Block]:
-    """What this person may do next; the click is checked again."""
-    elements = [
-        views.button(f"Promote to {one.name}", action=f"run:promote:{one.name}", value=service.name)
-        for one in ctx.platform.environments
-        if one.position > 0 and ctx.may(f"promote:{one.name}", team=service.team)
-    ]
-    elements += [
-        views.button(f"Roll back {one.name}", action=f"run:rollback:{one.name}", value=service.name)
-        for one in ctx.platform.environments
-        if one.position > 0 and ctx.may(f"rollback:{one.name}", team=service.team)
-    ]
+def _buttons(
+    ctx: Context, service: Service, applications: Sequence[Application | Unknown | None]
+) -> list[views.Block]:
+    """What this person may do next, where it makes sense; the click is checked again."""
+    elements = []
+    for position, environment in enumerate(ctx.platform.environments[1:], start=1):
+        source, target = applications[position - 1], applications[position]
+        if source is not None and ctx.may(f"promote:{environment.name}", team=service.team):
+            label, action = f"Promote to {environment.name}", f"run:promote:{environment.name}"
+            elements.append(views.button(label, action=action, value=service.name))
+        if target is not None and ctx.may(f"rollback:{environment.name}", team=service.team):
+            label, action = f"Roll back {environment.name}", f"run:rollback:{environment.name}"
+            elements.append(views.button(label, action=action, value=service.name))
     elements.append(views.button("Refresh", action="run:status", value=service.name))
     return views.actions(elements, block_id="status")
 

@@ -225,8 +225,18 @@ async def test_buttons_are_what_this_person_may_do(
     ctx: FakeContext, actor: Actor, offered: list[str]
 ) -> None:
     ctx.actor = actor
+    ctx.backends.delivery.runs("orders", "staging", REVISION)
+    ctx.backends.delivery.runs("orders", "production", REVISION)
     reply = await answer(ctx, Status(subject="orders"))
     assert buttons(reply.blocks) == [(action, "orders") for action in offered]
+
+
+async def test_buttons_make_sense_where_they_stand(ctx: FakeContext) -> None:
+    """Nothing runs: nothing to promote. Nothing runs in production: nothing to roll back."""
+    assert buttons((await answer(ctx, Status(subject="orders"))).blocks) == [(REFRESH, "orders")]
+    ctx.backends.delivery.runs("orders", "staging", REVISION)
+    reply = await answer(ctx, Status(subject="orders"))
+    assert buttons(reply.blocks) == [(PROMOTE, "orders"), (REFRESH, "orders")]
 
 
 # ---------------------------------------------------------------- a request, and mine
