@@ -5,6 +5,7 @@ Lengths are cut at Slack's documented limits with an ellipsis; `escape` is for e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,8 @@ TITLE_LIMIT = 24
 OPTION_LIMIT = 75
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
-_BREAKS_MARKUP = str.maketrans({"`": "'", "\n": " ", "\r": " "})
+MESSAGE_CHARACTERS = 10_000
+"""Text of all blocks of a message; Slack refuses somewhat more (observed: about 13,200, bolt-js#2509)."""
 
 
 def cut(text: str, limit: int) -> str:
@@ -27,13 +29,14 @@ def cut(text: str, limit: int) -> str:
 
 
 def escape(text: str) -> str:
-    """Foreign text for mrkdwn: no mention, link or channel can be made with it."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Foreign text for mrkdwn, on one line: no mention, link or channel can be made with it, and no line of the bot's own."""
+    return " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: str) -> str:
     """Foreign text as inline code: one line, no way out of the backticks."""
-    return f"`{escape(text.translate(_BREAKS_MARKUP)) or ' '}`"
+    inside = escape(text).replace("`", "'")
+    return f"`{inside or ' '}`"
 
 
 def quote(text: str) -> str:
@@ -158,13 +161,31 @@ def lines(rows: Iterable[str], *, limit: int = SECTION_LIMIT) -> list[Block]:
 
 
 def fit(blocks: Sequence[Block], *, limit: int = MESSAGE_BLOCKS) -> list[Block]:
-    """At most `limit` blocks; what is left out is said, never silently cut. Buttons at the end are kept."""
-    if len(blocks) <= limit:
-        return list(blocks)
+    """At most `limit` blocks and Slack's text for a message; what is left out is said. Buttons at the end are kept."""
     tail = [block for block in blocks[-2:] if block["type"] in {"actions", "context"}]
-    kept = list(blocks[: limit - 1 - len(tail)])
-    left_out = len(blocks) - len(kept) - len(tail)
-    return [*kept, context(f"{left_out} more blocks are not shown."), *tail]
+    head = blocks[: len(blocks) - len(tail)]
+    room = MESSAGE_CHARACTERS - sum(map(_characters, tail)) if limit == MESSAGE_BLOCKS else math.inf
+    kept: list[Block] = []
+    for block in head:
+        room -= _characters(block)
+        if room < 0:
+            break
+        kept.append(block)
+    most = limit - len(tail)
+    if len(kept) < len(head) or len(head) > most:
+        kept = kept[: most - 1]
+        kept.append(context(f"{len(head) - len(kept)} more blocks are not shown."))
+    return [*kept, *tail]
+
+
+def _characters(value: Any) -> int:
+    """The text of a block with everything in it."""
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    if isinstance(value, dict):
+        text = value.get("text")
+        return (len(text) if isinstance(text, str) else 0) + sum(map(_characters, value.values()))
+    return 0
 
 
 # ---------------------------------------------------------------- views and inputs
