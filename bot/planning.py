@@ -25,7 +25,7 @@ from bot.domain import (
     Verdict,
     plan_hash,
 )
-from bot.errors import PlatformError, TemporaryBackendError
+from bot.errors import NotAuthorizedError, PlatformError, TemporaryBackendError
 from bot.policy import Facts, blocking, evaluate
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 
@@ -163,6 +163,9 @@ class Planner:
             planned = await self.plan(request, requester)
         except TemporaryBackendError as error:
             return CouldNotAsk(f"{error.backend}: {error.message}", error.retry_after_seconds)
+        except NotAuthorizedError as error:
+            # The card is for everybody and shows text only: no mentions of those who could help.
+            return Refused(f"The requester lost the right to it: {error.message}", error.rule)
         except PlatformError as error:
             return Refused(error.sentence, getattr(error, "rule", "plan"))
         gate = blocking(planned.gates)

@@ -39,7 +39,7 @@ class Status(Args):
 async def scope(args: Status, _actor: Actor, _platform: Platform, knowledge: Knowledge) -> Scope:
     if not args.subject:
         return Scope(permission="look")
-    if args.subject.lower().startswith(REQUEST_PREFIX):
+    if await _names_a_request(knowledge, args.subject):
         return await lookup.request_scope(knowledge, args.subject)
     service = await lookup.existing_service(knowledge, args.subject)
     return Scope(permission="status", team=service.team, service=service.name)
@@ -48,9 +48,15 @@ async def scope(args: Status, _actor: Actor, _platform: Platform, knowledge: Kno
 async def answer(ctx: Context, args: Status) -> Reply:
     if not args.subject:
         return await _mine(ctx)
-    if args.subject.lower().startswith(REQUEST_PREFIX):
+    if await _names_a_request(ctx.knowledge, args.subject):
         return _request(ctx, await lookup.existing_request(ctx.knowledge, args.subject))
     return await _service(ctx, await lookup.existing_service(ctx.knowledge, args.subject))
+
+
+async def _names_a_request(knowledge: Knowledge, subject: str) -> bool:
+    """A request's number, unless a service is called like that."""
+    name = subject.lower()
+    return name.startswith(REQUEST_PREFIX) and await knowledge.find_service(name) is None
 
 
 # ---------------------------------------------------------------- one service
