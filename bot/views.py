@@ -5,6 +5,7 @@ Lengths are cut at Slack's documented limits with an ellipsis; `escape` is for e
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -162,8 +163,8 @@ def lines(rows: Iterable[str], *, limit: int = SECTION_LIMIT) -> list[Block]:
 
 def fit(blocks: Sequence[Block], *, limit: int = MESSAGE_BLOCKS) -> list[Block]:
     """At most `limit` blocks and Slack's text for a message; what is left out is said. Buttons at the end are kept."""
-    tail = [block for block in blocks[-2:] if block["type"] in {"actions", "context"}]
-    head = blocks[: len(blocks) - len(tail)]
+    end = list(itertools.takewhile(lambda block: block["type"] in {"actions", "context"}, blocks[:-3:-1]))
+    head, tail = blocks[: len(blocks) - len(end)], end[::-1]
     room = MESSAGE_CHARACTERS - sum(map(_characters, tail)) if limit == MESSAGE_BLOCKS else math.inf
     kept: list[Block] = []
     for block in head:

@@ -155,6 +155,20 @@ def test_a_message_has_at_most_fifty_blocks_and_keeps_its_buttons(count: int) ->
         assert made == blocks
 
 
+@given(st.lists(st.sampled_from((views.section("s"), FOOTER, views.divider(), *BUTTONS)), max_size=70))
+def test_what_fits_is_left_as_it_is_and_what_does_not_is_counted(blocks: list[views.Block]) -> None:
+    made = views.fit(blocks)
+    if len(blocks) <= views.MESSAGE_BLOCKS:
+        assert made == blocks
+        return
+    assert len(made) == views.MESSAGE_BLOCKS
+    said = next(at for at, block in enumerate(made) if "more blocks" in str(block))
+    assert made[:said] == blocks[:said]
+    rest = made[said + 1 :]
+    assert rest == blocks[len(blocks) - len(rest) :]
+    assert made[said] == views.context(f"{len(blocks) - said - len(rest)} more blocks are not shown.")
+
+
 def test_a_message_that_is_too_long_says_how_much_is_left_out() -> None:
     blocks = [*(views.section("x" * 3000) for _ in range(6)), FOOTER, *BUTTONS]
     made = views.fit(blocks)
