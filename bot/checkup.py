@@ -23,7 +23,7 @@ from bot import config as configuration
 from bot import manifest, registry
 from bot.config import Config
 from bot.domain import PersonEntry
-from bot.errors import ConfigError, PlatformError, TemporaryBackendError
+from bot.errors import ConfigError, InUseError, PlatformError, TemporaryBackendError
 from bot.people import error_code
 from bot.store import Store
 from integrations.ports import BackendModule, Entity, EntityStore, Finding, Surroundings
@@ -124,6 +124,8 @@ async def _backend(
             return findings
     except TimeoutError:
         return [Finding("reach", ok=False, detail=f"no answer within {DEADLINE_SECONDS:g} s")]
+    except InUseError as error:
+        return [Finding("in use", ok=True, detail=f"{error.message} It was left alone.")]
     except PlatformError as error:
         return [Finding("open", ok=False, detail=error.message, fix=error.fix or "")]
 

@@ -23,7 +23,7 @@ from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bot.errors import StartError, TemporaryBackendError, foreign_text
+from bot.errors import InUseError, StartError, TemporaryBackendError, foreign_text
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
@@ -193,7 +193,7 @@ def file_lock(file: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
         deadline = time.monotonic() + wait_seconds
         while not _try_lock(handle.fileno()):
             if time.monotonic() >= deadline:
-                raise StartError(
+                raise InUseError(
                     f"Another platform-bot uses {file}.",
                     fix="Stop it first, or give this one a database of its own (DATABASE_URL).",
                 )

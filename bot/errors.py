@@ -8,6 +8,7 @@ PlatformError
 ├── ConflictError           somebody or something was faster
 ├── ConfigError             platform.yml or the environment is wrong
 ├── StartError              the machine cannot start here
+│   └── InUseError          another process has it
 └── BackendError            a foreign system failed
     ├── TemporaryBackendError   worth another try, after a delay
     └── PermanentBackendError   trying again changes nothing
@@ -98,6 +99,10 @@ class ConflictError(PlatformError):
 
 class StartError(PlatformError):
     """The bot cannot start here. `python -m bot check` says what is missing."""
+
+
+class InUseError(StartError):
+    """Another process uses this. Stop it first, or give this one a place of its own."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.errors import StartError, TemporaryBackendError
+from bot.errors import InUseError, StartError, TemporaryBackendError
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def hold_folder(folder: Path, *, purpose: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read().strip() or "unknown"
-            raise StartError(
+            raise InUseError(
                 f"Another process (pid {owner}) already runs {purpose} in {folder}.",
                 fix="Stop it first, or give this one another state folder.",
             ) from error
