@@ -152,9 +152,11 @@ class Knowledge(Protocol):
         request_id: str = "",
         since: datetime | None = None,
         before: int = 0,
+        steps: bool = True,
         limit: int = 20,
     ) -> Sequence[AuditEvent]:
-        """Newest first; `before` is the last sequence number of the previous page."""
+        """Newest first; `before` is the last sequence number of the previous page. `steps` False leaves out what a run did
+        step by step."""
         ...
 
 

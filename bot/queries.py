@@ -150,6 +150,7 @@ async def list_audit(
     request_id: str,
     since: datetime | None,
     before: int,
+    steps: bool,
     limit: int,
 ) -> list[AuditEvent]:
     statement = select(AuditEventRow).order_by(col(AuditEventRow.sequence).desc())
@@ -163,6 +164,8 @@ async def list_audit(
         statement = statement.where(col(AuditEventRow.at) >= timestamp(since))
     if before:
         statement = statement.where(col(AuditEventRow.sequence) < before)
+    if not steps:
+        statement = statement.where(col(AuditEventRow.event).not_like("step.%"))
     return [to_event(row) for row in await session.scalars(statement.limit(limit))]
 
 

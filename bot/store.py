@@ -339,6 +339,7 @@ class Store:
         request_id: str = "",
         since: datetime | None = None,
         before: int = 0,
+        steps: bool = True,
         limit: int = 20,
     ) -> Sequence[AuditEvent]:
         async with self._read() as session:
@@ -349,6 +350,7 @@ class Store:
                 request_id=request_id,
                 since=since,
                 before=before,
+                steps=steps,
                 limit=limit,
             )
 

@@ -21,6 +21,7 @@ class Audit(Args):
     service: str = argument("Service", "Only this service.", default="", choices="services")
     person: str = argument("Person", "Only what this person did.", default="", choices="people")
     since: str = argument("Since", "How far back: 30m, 12h, 7d, 4w.", default="7d")
+    steps: bool = argument("Steps", "Also what the platform did, step by step.", default=False)
     before: int = argument("Before", "The last number of the page before.", default=0, form=False)
 
     @field_validator("since")
@@ -57,6 +58,7 @@ async def answer(ctx: Context, args: Audit) -> Reply:
         actor=args.person,
         since=back_to(args.since, ctx.now),
         before=args.before,
+        steps=args.steps,
         limit=PAGE + 1,
     )
     page, more = list(found[:PAGE]), len(found) > PAGE

@@ -146,6 +146,7 @@ class FakeKnowledge:
         request_id: str = "",
         since: datetime | None = None,
         before: int = 0,
+        steps: bool = True,
         limit: int = 20,
     ) -> Sequence[AuditEvent]:
         found = [
@@ -156,6 +157,7 @@ class FakeKnowledge:
             and (not request_id or one.request_id == request_id)
             and (since is None or datetime.fromisoformat(one.at) >= since)
             and (not before or one.sequence < before)
+            and (steps or not one.event.startswith("step."))
         ]
         return found[:limit]
 
