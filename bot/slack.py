@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import aiohttp
 import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -27,13 +28,15 @@ from bot.dispatch import Dispatcher, Later, OpenForm, Outcome
 from bot.domain import Decision, Invocation
 from bot.errors import PlatformError, UsageError
 from bot.metrics import Metrics
-from bot.people import Directory
+from bot.people import Directory, error_code
 from bot.store import Store
 from bot.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
 COMMAND = "/platform"
+NOT_DELIVERED = (SlackApiError, aiohttp.ClientError, TimeoutError)
+_NOT_OPENED = slack_payloads.warning("The form could not be opened: Slack did not take it. Try again.")
 ANYTHING = re.compile(r".+", re.DOTALL)
 Ack = Callable[..., Awaitable[Any]]
 
@@ -100,7 +103,7 @@ class SlackEdge:
             self._open_form(outcome, invocation, body["trigger_id"])
         elif isinstance(outcome, Later):
             await ack(**slack_payloads.acknowledgement(outcome.reply)) if outcome.reply else await ack()
-            self._later(outcome.answer, lambda reply: self._respond(body["response_url"], reply))
+            self._later(outcome.answer, lambda reply: self._respond(body["response_url"], reply, invocation))
         else:
             await ack(**slack_payloads.acknowledgement(outcome)) if outcome else await ack()
 
@@ -129,7 +132,9 @@ class SlackEdge:
                     click.value, click.user_id, Decision.APPROVE, reason="", seen_block=click.block_id
                 )
             case "deny":
-                self._open_view(slack_payloads.deny_form(click.value, click.block_id), click.trigger_id)
+                form = slack_payloads.deny_form(click.value, click.block_id)
+                opening = self._open(form, click.trigger_id, slack_payloads.from_click(click))
+                self._tasks.start(opening, name="slack.open_view")
                 return None
             case "confirm":
                 return await decide.confirm(click.value, click.user_id, seen_block=click.block_id)
@@ -269,35 +274,42 @@ class SlackEdge:
             metadata=invocation.channel_id,
             problem=form.problem,
         )
-        await self._open(modal, trigger_id)
+        await self._open(modal, trigger_id, invocation)
 
-    def _open_view(self, view: views.Block, trigger_id: str) -> None:
-        self._tasks.start(self._open(view, trigger_id), name="slack.open_view")
-
-    async def _open(self, view: views.Block, trigger_id: str) -> None:
+    async def _open(self, view: views.Block, trigger_id: str, invocation: Invocation) -> None:
+        """A trigger lives for three seconds; who waits for a view in vain is told."""
         try:
             await self._client.views_open(trigger_id=trigger_id, view=view)
-        except SlackApiError as error:
-            log.warning("slack.view_not_opened", error=str(error.response.get("error")))
-            raise
+        except NOT_DELIVERED as error:
+            log.warning("slack.view_not_opened", error=_why(error))
+            await self._tell(invocation, _NOT_OPENED)
 
     def _later(self, answer: Awaitable[Reply | None], deliver: Callable[[Reply], Awaitable[None]]) -> None:
         self._tasks.start(_deliver(answer, deliver), name="slack.later")
 
-    async def _respond(self, url: str, reply: Reply, *, replace: bool = False) -> None:
-        response = await AsyncWebhookClient(url).send_dict(slack_payloads.message(reply, replace=replace))
-        if response.status_code != 200:
-            log.warning("slack.respond_failed", status=response.status_code)
+    async def _respond(
+        self, url: str, reply: Reply, invocation: Invocation, *, replace: bool = False
+    ) -> None:
+        """Through the response_url, which half an hour or five answers use up; then another way."""
+        try:
+            response = await AsyncWebhookClient(url).send_dict(slack_payloads.message(reply, replace=replace))
+            why = "" if response.status_code == 200 else str(response.status_code)
+        except NOT_DELIVERED as error:
+            why = _why(error)
+        if why:
+            log.warning("slack.respond_failed", error=why)
+            await self._tell(invocation, reply)
 
     async def _answer_click(self, click: slack_payloads.Click, reply: Reply) -> None:
+        invocation = slack_payloads.from_click(click)
         if click.response_url:
             refresh = click.name == "run" and click.arguments[:1] == ("status",)
-            await self._respond(click.response_url, reply, replace=refresh)
+            await self._respond(click.response_url, reply, invocation, replace=refresh)
         else:
-            await self._open(slack_payloads.note("platform", reply), click.trigger_id)
+            await self._open(slack_payloads.note("platform", reply), click.trigger_id, invocation)
 
     async def _tell(self, invocation: Invocation, reply: Reply) -> None:
-        """After a form there is no response_url: say it in the channel the form came from, else by DM."""
+        """Where no response_url is left, and after a form: in private where the person is, else by DM."""
         blocks = views.fit(reply.blocks)
         try:
             await self._client.chat_postEphemeral(
@@ -314,6 +326,10 @@ class SlackEdge:
         await self._client.views_publish(
             user_id=user_id, view={"type": "home", "blocks": views.fit(blocks, limit=views.VIEW_BLOCKS)}
         )
+
+
+def _why(error: Exception) -> str:
+    return (isinstance(error, SlackApiError) and error_code(error)) or type(error).__name__
 
 
 async def _deliver(answer: Awaitable[Reply | None], deliver: Callable[[Reply], Awaitable[None]]) -> None:

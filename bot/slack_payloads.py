@@ -94,7 +94,11 @@ def parse_submission(payload: Payload) -> Invocation:
 
 def error_reply(error: PlatformError) -> Reply:
     said = slack_text.sentence(error)
-    return Reply(said, [views.section(f":warning: {said}")])
+    return warning(said)
+
+
+def warning(text: str) -> Reply:
+    return Reply(text, [views.section(f":warning: {text}")])
 
 
 def message(reply: Reply, *, replace: bool = False) -> dict[str, Any]:
@@ -155,4 +159,4 @@ def from_click(click: Click) -> Invocation:
 
 def apology(reference: str) -> Reply:
     text = f"That failed, and it is our fault. Give the platform team this reference: `{reference}`."
-    return Reply(text, [views.section(f":warning: {text}")])
+    return warning(text)
