@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 _SECRET = re.compile(
-    r"xox[abeprs]-[\w-]+|xoxe\.[\w.-]+|xapp-[\w-]+|gh[pousr]_[\w.-]+|github_pat_\w+|hvs\.[\w-]+"
-    r"|hooks\.slack\.com/[\w/]+|ticket=[\w-]+|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
+    r"(?:xox[abeprs]-|xoxe\.|xapp-|gh[pousr]_|github_pat_|glpat-|hvs\.|\beyJ)[\w.-]+"
+    r"|hooks\.slack\.com/[\w/]+"
+    r"|ticket=[\w-]+"
+    r"|(?i:\w*(?:authorization|password|token|secret)[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;&}]+"
+    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
 )
 _QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
 """Libraries that log payloads, tickets or every request at lower levels."""
@@ -24,9 +27,23 @@ def redact(text: str) -> str:
 
 def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = redact(value)
+        # Names with an underscore are the formatter's own and never written.
+        if not key.startswith("_"):
+            event[key] = _clean(value)
     return event
+
+
+def _clean(value: Any) -> Any:
+    """The value without secrets, whatever it is made of."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): _clean(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(part) for part in value]
+    return redact(repr(value))
 
 
 def configure(level: str) -> None:

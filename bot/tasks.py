@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bot.errors import PlatformError
+
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -29,14 +31,22 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, PlatformError):
+            # It has a sentence for a person, so it is an answer; only what nobody foresaw deserves a traceback.
+            log.info("tasks.refused", task=task.get_name(), error=type(error).__name__)
+        else:
             log.error("tasks.failed", task=task.get_name(), exc_info=error)
 
     async def drain(self, *, timeout_seconds: float) -> None:
-        """Let what runs finish; what is not done by then is cancelled and awaited."""
-        if not self._running:
-            return
-        _, late = await asyncio.wait(set(self._running), timeout=timeout_seconds)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        """Let what runs finish, with what it starts meanwhile; what is not done by then is cancelled and awaited."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._running:
+                    await asyncio.wait(set(self._running))
+        except TimeoutError:
+            late = set(self._running)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
