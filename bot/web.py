@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -56,8 +57,10 @@ async def serving(app: web.Application, *, host: str, port: int) -> AsyncIterato
             site = web.TCPSite(runner, host, port)
             await site.start()
         except OSError as error:
+            # asyncio puts its own words and the address into the message; the system's word for the number is enough.
+            why = os.strerror(error.errno).lower() if error.errno else str(error)
             raise StartError(
-                f"Port {port} cannot be used: {error.strerror or 'it is in use'}.",
+                f"Port {port} cannot be used: {why}.",
                 fix="Choose another with --port.",
             ) from error
         yield runner.addresses[0][1]
