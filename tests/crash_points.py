@@ -20,7 +20,8 @@ import aiohttp
 import sqlalchemy as sa
 
 WRITES = re.compile(
-    r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM|CREATE TABLE(?: IF NOT EXISTS)?)\s+([\w.\"]+)", re.I
+    r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM|CREATE TABLE(?: IF NOT EXISTS)?)\s+([\w.\"]+)",
+    re.IGNORECASE,
 )
 ENTRY = re.compile(r"(?:look again|begin|finish|note|(?:mark|do|undo):[\w:-]+)")
 EVENT = re.compile(r"(?:request|run|step|undo|service|deployment)\.\w+")
@@ -101,7 +102,7 @@ class Points:
             self.reached("after", call)
             return answer
 
-        aiohttp.ClientSession._request = watched  # type: ignore[method-assign]
+        aiohttp.ClientSession._request = watched  # type: ignore[assignment, method-assign]
 
     # ------------------------------------------------------------ files and processes
 
@@ -151,7 +152,7 @@ def commit_name(content: list[str]) -> str:
 
 def _program(argv: Any) -> str:
     words = [os.fsdecode(word) for word in argv] if isinstance(argv, list | tuple) else [str(argv)]
-    program = os.path.basename(words[0])
+    program = Path(words[0]).name
     if program == "git":
         verb = next((word for word in words[1:] if word in CHANGES), "")
         return f"git {verb}" if verb else ""

@@ -28,7 +28,7 @@ from playground.control import Control
 from playground.messages import Message
 
 REQUEST_ID = r"\br-[23456789a-z]{7}\b"
-HASH = r"(?<![0-9A-Za-z])[0-9a-f]{7,64}(?![0-9A-Za-z])"
+HASH = r"(?:(?<![0-9A-Za-z])|(?<=\\n))[0-9a-f]{7,64}(?![0-9A-Za-z])"
 MOMENT = r"<!date\^[^>]*>|\b\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|\+00:00)?"
 PORT = r"127\.0\.0\.1:\d+"
 SPAN = r" · \d+ s\b"
@@ -44,7 +44,13 @@ TABLES = {
     "cards": "request_id kind target gone",
     "entities": "name description owner golden_path lifecycle request_id",
 }
-ORDER = {"requests": "created_at", "deployments": "id", "steps": "request_id, position", "cards": "id"}
+BY_AGE = "(SELECT created_at FROM requests WHERE requests.id = request_id)"
+ORDER = {
+    "requests": "created_at",
+    "deployments": "id",
+    "steps": f"{BY_AGE}, position",
+    "cards": f"{BY_AGE}, kind, target",
+}
 KEPT = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
 """A hash in other letters: two lives must agree on a tree, so it must not look like just any hash."""
 SECONDS_TO_SETTLE = 15.0
@@ -89,19 +95,18 @@ class Rows:
 
     def settled(self, *, requests: int) -> bool:
         """Whether that many requests have ended, and Slack was told everything."""
+        states = self.states()
+        return len(states) >= requests and not set(states) & OPEN_STATES and not self.unsaid()
+
+    def unsaid(self) -> int:
+        """Cards that are not yet as they should be."""
+        query = sa.text("SELECT count(*) FROM cards WHERE revision > sent_revision AND NOT gone")
         with self._engine.connect() as connection:
-            states = list(connection.scalars(sa.text("SELECT state FROM requests")))
-            unsaid = connection.scalar(
-                sa.text("SELECT count(*) FROM cards WHERE revision > sent_revision AND NOT gone")
-            )
-        return len(states) >= requests and not set(states) & OPEN_STATES and not unsaid
+            return int(connection.scalar(query) or 0)
 
     def states(self) -> list[str]:
         with self._engine.connect() as connection:
             return list(connection.scalars(sa.text("SELECT state FROM requests ORDER BY created_at")))
-
-    def count(self) -> int:
-        return len(self.states())
 
     def read(self) -> dict[str, Any]:
         with self._engine.connect() as connection:
@@ -114,7 +119,7 @@ class Rows:
 
 def _rows(connection: sa.Connection, table: str, columns: str) -> list[list[Any]]:
     order = ORDER.get(table, columns.replace(" ", ", "))
-    query = f"SELECT {columns.replace(' ', ', ')} FROM {table} ORDER BY {order}"  # noqa: S608 - our own words
+    query = f"SELECT {columns.replace(' ', ', ')} FROM {table} ORDER BY {order}"
     return [[_plain(value) for value in row] for row in connection.execute(sa.text(query))]
 
 

@@ -39,6 +39,7 @@ from playground.server import Playground
 ROOT = Path(__file__).parent.parent
 KILLED = -signal.SIGKILL
 PATIENCE_SECONDS = 60.0
+SECONDS_BETWEEN_HOURS = 1.5
 AWAY_SECONDS = 60.0
 """What the bot's clock says it was away after a kill: whatever the dead one had claimed for a moment is free again."""
 
@@ -95,7 +96,7 @@ def write_config(folder: Path, *, first_port: int) -> Path:
         "port_range": [first_port, first_port + 19],
         "poll_interval_seconds": 0.05,
         "follow_interval_seconds": 0.1,
-        "health_timeout_seconds": 3.0,
+        "health_timeout_seconds": 2.0,
         "stop_grace_seconds": 1.0,
     }
     path = folder / "platform.yml"
@@ -185,8 +186,10 @@ class Scene:
     playground: Playground
     state: Path
     clock: Path
+    rows: Rows
     life: Life
     clicked: set[str] = field(default_factory=set)
+    moved_at: float = 0.0
 
     async def unless_killed(self, act: Coroutine[Any, Any, Any]) -> Any:
         doing = asyncio.ensure_future(act)
@@ -196,6 +199,13 @@ class Scene:
         doing.cancel()
         await asyncio.gather(doing, return_exceptions=True)
         return None
+
+    def let_time_pass(self, seconds: float) -> None:
+        """Now and then, and never while a message is on its way: that would take a moment, and not the hours of our clock."""
+        now = asyncio.get_running_loop().time()
+        if now - self.moved_at > SECONDS_BETWEEN_HOURS and not self.rows.unsaid():
+            self.moved_at = now
+            self.move_clock(seconds)
 
     def move_clock(self, seconds: float) -> None:
         moved = float(self.clock.read_text()) + seconds
@@ -277,7 +287,7 @@ class _Play:
     async def run(self) -> Played:
         self._clock.write_text("0")
         self._requests = len(self._story.ends)
-        scene = Scene(self._playground, self._workshop.state, self._clock, await self._start(0))
+        scene = Scene(self._playground, self._workshop.state, self._clock, self._rows, await self._start(0))
         deaths: list[int] = []
         deeds = list(self._story.deeds)
         try:
@@ -293,7 +303,8 @@ class _Play:
                     await asyncio.sleep(0.03)
                 found = await self._look()
         except TimeoutError as error:
-            waiting = f"{len(deeds)} deeds left, {self._rows.states()}"
+            shown = json.dumps(read_slack(self._playground), indent=1, ensure_ascii=False)
+            waiting = f"{len(deeds)} deeds left, {self._rows.states()}, {shown}"
             await scene.life.stop()
             raise AssertionError(f"{self._kills}: it never ended ({waiting})\n{self._log_text()}") from error
         last = await scene.life.stop()

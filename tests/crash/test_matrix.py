@@ -48,7 +48,7 @@ def points_of(story: str, engine: str, undisturbed: Played, shard: int) -> list[
     if not FULL:
         chosen = (SELECTED if engine == "sqlite" else ON_POSTGRESQL)[story]
         return [(point,) for point in chosen]
-    every = [(point, f"#{7 + 5 * (number % 11)}") if number % 3 == 0 else (point,)
+    every: list[tuple[str, ...]] = [(point, f"#{7 + 5 * (number % 11)}") if number % 3 == 0 else (point,)
              for number, point in enumerate(undisturbed.points)]  # fmt: skip
     return every[shard::SHARDS]
 
@@ -76,7 +76,7 @@ async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
         before = await workshop.setting(story)
         undisturbed = await workshop.play(story, before, ())
         assert undisturbed.last == 0
-        wrong = []
+        wrong: list[str] = []
         for kills in points_of(story, engine, undisturbed, shard):
             played = await workshop.play(story, before, kills)
             wrong += filter(None, [verdict(undisturbed, played)])
