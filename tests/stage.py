@@ -6,6 +6,7 @@ about people (memory_backends.py), and the real local ones where it is about the
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 import shutil
@@ -25,7 +26,7 @@ from bot import config as configuration
 from bot import manifest, registry
 from bot.app import Bot, http_mode, open_bot, socket_mode
 from bot.database import migrate
-from bot.domain import Request
+from bot.domain import Request, RequestState
 from playground.actor import Actor, buttons, shown_text
 from playground.messages import Message
 from playground.server import Playground
@@ -156,6 +157,12 @@ class Stage:
 
     async def request(self, card: Message) -> Request:
         return await self.bot.store.get_request(request_id(card))
+
+    async def until_state(self, card: Message, state: RequestState) -> None:
+        """The card's request is so in the database, whatever Slack shows; TimeoutError."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await self.request(card)).state is not state:
+                await asyncio.sleep(0.02)
 
     async def events(self, card: Message) -> list[str]:
         """The audit events of the card's request, oldest first."""

@@ -7,6 +7,7 @@ import time
 import pytest
 from stage import Stage, request_id
 
+from bot.domain import RequestState
 from playground.actor import shown_text
 from playground.messages import Message
 
@@ -110,15 +111,7 @@ async def test_a_deleted_card_is_given_up_and_the_work_goes_on(house: Stage) -> 
     house.playground.fail_call("chat.update", "error", times=99, code="message_not_found")
     await house.person("alice").click(card, "confirm")
     number = request_id(card)
-
-    async def done() -> bool:
-        return (await house.bot.store.get_request(number)).state == "succeeded"
-
-    for _ in range(200):
-        if await done():
-            break
-        await house.types("sam", "/platform whoami", channel="#platform")
-    assert await done()
+    await house.until_state(card, RequestState.SUCCEEDED)
     await house.bot.cards.flush()
     edits = len(house.playground.calls("chat.update"))
     house.clock.advance(hours=1)
