@@ -40,7 +40,8 @@ CLAIM_SECONDS = 60.0
 """Longer than the turn and every call of one send together may take."""
 LOOK_BACK_MESSAGES = 100
 _GONE = frozenset(
-    {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
+    {"message_not_found", "thread_not_found", "is_inactive", "cant_update_message", "edit_window_closed"}
+    | {"is_archived"}
 )
 _NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
 
@@ -121,8 +122,9 @@ class Cards:
             await self._store.card_sent(card.id, revision=card.revision)
             return False
         body: dict[str, Any] = {"text": rendered.text, "blocks": rendered.blocks}
+        thread_ts = await self._thread(card)
         if not card.ts and card.post_started_at is not None:
-            card = await self._find_posted(card)
+            card = await self._find_posted(card, thread_ts)
         if card.ts:
             if not await self._in_turn("chat.update", card):
                 return False
@@ -130,7 +132,6 @@ class Cards:
             await self._store.card_sent(card.id, revision=card.revision)
             self._metrics.card("edited")
             return True
-        thread_ts = await self._thread(card)
         if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
             await self._store.card_failed(card.id, retry_at=self._later(card))
             return False
@@ -171,17 +172,27 @@ class Cards:
         )
         return parent.ts or None if parent else None
 
-    async def _find_posted(self, card: Card) -> Card:
-        """After a lost answer or a crash: the message may be there already. Looked for by its metadata."""
+    async def _find_posted(self, card: Card, thread_ts: str | None) -> Card:
+        """After a lost answer or a crash: the message may be there already. Looked for by its metadata.
+
+        A channel's history does not hold the replies in its threads, so those are looked for in theirs.
+        """
         channel = card.channel_id
         if channel.startswith(("U", "W")):
             opened = await self._client.conversations_open(users=channel)
             channel = opened["channel"]["id"]
         oldest = f"{card.post_started_at.timestamp() - 60:.6f}" if card.post_started_at else "0"
-        history = await self._client.conversations_history(
-            channel=channel, oldest=oldest, limit=LOOK_BACK_MESSAGES, include_all_metadata=True
-        )
-        for one in history["messages"]:
+        where: dict[str, Any] = {
+            "channel": channel,
+            "oldest": oldest,
+            "limit": LOOK_BACK_MESSAGES,
+            "include_all_metadata": True,
+        }
+        if thread_ts:
+            found = await self._client.conversations_replies(ts=thread_ts, **where)
+        else:
+            found = await self._client.conversations_history(**where)
+        for one in found["messages"]:
             payload = one.get("metadata", {}).get("event_payload", {})
             if payload.get("card_id") == card.id:
                 await self._store.card_posted(card.id, channel_id=channel, ts=one["ts"], revision=0)

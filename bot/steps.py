@@ -220,10 +220,13 @@ async def _undo_release(run: Run, arguments: JSON, done: StepRecord) -> Done:
     previous = arguments["previous"]
     host = run.backends.code_host
     current = await host.find_release(arguments["service"], arguments["ref"])
+    moved = done.output.get("sha")
+    if moved and current is not None and current.revision == previous:
+        # Perhaps this very undo moved it before a kill: what it says must not depend on that.
+        return Done(detail=f"{current.name} carries {previous[:7]} again")
     if not previous or current is None or current.revision == previous:
         return Done(detail=f"{arguments['ref']} left as it is")
     # Where the answer to the move was lost, what the ref carries tells whether the move happened and still stands.
-    moved = done.output.get("sha")
     if current.sha != moved if moved else current.revision != arguments["revision"]:
         return Done(detail=f"{arguments['ref']} left as it is")
     release = await host.move_release(

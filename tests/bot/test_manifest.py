@@ -30,6 +30,7 @@ SCOPES_OF_METHODS: dict[str, set[str]] = {
     "conversations_history": {"channels:history", "groups:history", "im:history"},
     "conversations_info": {"channels:read", "groups:read"},
     "conversations_open": {"im:write"},
+    "conversations_replies": {"channels:history", "groups:history", "im:history"},
     "usergroups_list": {"usergroups:read"},
     "users_info": {"users:read"},
     "users_lookupByEmail": {"users:read.email"},
