@@ -190,6 +190,10 @@ class Context(Protocol):
         """None where Slack knows no such person."""
         ...
 
+    async def observed(self, record: DeploymentRecord) -> None:
+        """Keep what a backend said, so that it can still be told when the backend is away."""
+        ...
+
     async def decide(self, request_id: str, decision: Decision, *, reason: str) -> Reply:
         """Approve or deny as the acting person; every refusal leaves as an error with its own sentence."""
         ...

@@ -16,6 +16,7 @@ from bot.command import Backends, Command, Knowledge, Reply
 from bot.domain import (
     Actor,
     Decision,
+    DeploymentRecord,
     Gate,
     PersonKind,
     Plan,
@@ -38,6 +39,12 @@ class People(Protocol):
     async def actor(self, user_id: str, *, fresh: bool = False) -> Actor: ...
 
 
+class Memory(Knowledge, Protocol):
+    """What the database knows, and may be told about what was seen."""
+
+    async def record_observed_deployment(self, record: DeploymentRecord) -> bool: ...
+
+
 class Decider(Protocol):
     """What a conversation hands decisions to."""
 
@@ -57,7 +64,7 @@ class Conversation:
     request_id: str
     platform: Platform
     backends: Backends
-    knowledge: Knowledge
+    knowledge: Memory
     commands: Mapping[str, Command]
     people: People
     decider: Decider | None
@@ -76,6 +83,9 @@ class Conversation:
     async def find_person(self, user_id: str) -> Actor | None:
         actor = await self.people.actor(user_id)
         return None if actor.kind is PersonKind.UNKNOWN else actor
+
+    async def observed(self, record: DeploymentRecord) -> None:
+        await self.knowledge.record_observed_deployment(record)
 
     async def decide(self, request_id: str, decision: Decision, *, reason: str) -> Reply:
         if self.decider is None:
@@ -107,7 +117,7 @@ class Planner:
         platform: Platform,
         commands: Mapping[str, Command],
         backends: Backends,
-        knowledge: Knowledge,
+        knowledge: Memory,
         people: People,
         clock: Clock,
     ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ TITLE_LIMIT = 24
 OPTION_LIMIT = 75
 MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 MESSAGE_CHARACTERS = 10_000
 """Text of all blocks of a message; Slack refuses somewhat more (observed: about 13,200, bolt-js#2509)."""
 
@@ -46,7 +48,10 @@ def quote(text: str) -> str:
 
 
 def mention(user_id: str) -> str:
-    return f"<@{user_id}>" if user_id and user_id != "system" else "the platform"
+    """A person by Slack id; others who act are named as they are (`auto-sync`), the bot itself as the platform."""
+    if _USER_ID.fullmatch(user_id):
+        return f"<@{user_id}>"
+    return escape(user_id) if user_id and user_id != "system" else "the platform"
 
 
 def link(url: str, label: str) -> str:

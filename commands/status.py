@@ -7,7 +7,7 @@ never as healthy, and never delays the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -88,6 +88,8 @@ async def _service(ctx: Context, service: Service) -> Reply:
     )
     claims = await asked
     last = {one.name: await ctx.knowledge.last_deployment(service.name, one.name) for one in environments}
+    for state in applications:
+        await _remember(ctx, state, last)
     open_requests = await ctx.knowledge.list_requests(service=service.name, only_open=True, limit=5)
     blocks: list[views.Block] = [
         views.header(service.name),
@@ -106,6 +108,28 @@ async def _service(ctx: Context, service: Service) -> Reply:
         blocks += [views.context("*Open requests*"), *request_views.cards_of(open_requests)]
     blocks += _buttons(ctx, service, applications)
     return Reply(f"{service.name}: {', '.join(said)}", views.fit(blocks))
+
+
+async def _remember(
+    ctx: Context, state: Application | Unknown | None, last: Mapping[str, DeploymentRecord | None]
+) -> None:
+    """A healthy revision nobody told us of (staging follows its branch by itself) is what is known when the backend is away."""
+    if not isinstance(state, Application) or state.health is not Health.HEALTHY:
+        return
+    known = last[state.environment]
+    news = known is None or state.revision not in {known.revision, known.ref_revision}
+    if news and state.revision and state.deployed_at:
+        await ctx.observed(
+            DeploymentRecord(
+                service=state.service,
+                environment=state.environment,
+                revision=state.revision,
+                ref_revision=state.revision,
+                healthy=True,
+                deployed_by=state.deployed_by,
+                deployed_at=state.deployed_at,
+            )
+        )
 
 
 def _environment(
@@ -139,7 +163,7 @@ def _environment(
         rows.append(known)
     if state.deployed_at:
         by = last.deployed_by if last and state.revision in {last.revision, last.ref_revision} else ""
-        who = views.mention(by) if by else views.escape(state.deployed_by or "unknown")
+        who = views.mention(by) if by else views.escape(state.deployed_by or "somebody unknown")
         rows.append(f"deployed {views.moment(state.deployed_at)} by {who}")
     if state.url:
         rows.append(views.link(state.url, "open"))

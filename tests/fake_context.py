@@ -189,6 +189,9 @@ class FakeContext:
     async def find_person(self, user_id: str) -> Actor | None:
         return self.people.get(user_id)
 
+    async def observed(self, record: DeploymentRecord) -> None:
+        self.knowledge.deployments.insert(0, record)
+
     async def decide(self, request_id: str, decision: Decision, *, reason: str) -> Reply:
         self.said.append((decision.value, request_id, reason))
         return Reply(f"{decision.value} {request_id}")

@@ -231,6 +231,17 @@ async def test_buttons_are_what_this_person_may_do(
     assert buttons(reply.blocks) == [(action, "orders") for action in offered]
 
 
+async def test_what_was_seen_is_told_when_the_backend_is_away(ctx: FakeContext) -> None:
+    """Staging follows its branch: nobody tells the bot what runs there, it sees it when somebody looks."""
+    ctx.backends.delivery.runs("orders", "staging", REVISION, deployed_at=made.NOW, deployed_by="auto-sync")
+    await answer(ctx, Status(subject="orders"))
+    ctx.backends.delivery.faults["get_application"] = TemporaryBackendError("away", backend="delivery")
+    shown = words(await answer(ctx, Status(subject="orders")))
+    assert "*Staging* · unknown" in shown
+    assert f"Last known: `{REVISION[:7]}`" in shown
+    assert "deployed by auto-sync" in shown
+
+
 async def test_buttons_make_sense_where_they_stand(ctx: FakeContext) -> None:
     """Nothing runs: nothing to promote. Nothing runs in production: nothing to roll back."""
     assert buttons((await answer(ctx, Status(subject="orders"))).blocks) == [(REFRESH, "orders")]
