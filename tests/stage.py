@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from memory_backends import open_world
@@ -55,10 +56,47 @@ class Stage:
     """A running bot and the people around it. `world` is what the backends in memory hold."""
 
     playground: Playground
-    bot: Bot
     folder: Path
     world: World
     clock: MovableClock
+    request_url: str
+    real: bool
+    database_url: str
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _bot: Bot | None = None
+
+    @property
+    def bot(self) -> Bot:
+        assert self._bot is not None, "the bot is stopped"
+        return self._bot
+
+    # ------------------------------------------------------------ the bot
+
+    async def start(self, changes: Mapping[str, Any] | None = None) -> None:
+        """The bot, connected and ready for the next command."""
+        state = self.folder / "var"
+        config = configuration.load(
+            write_config(self.folder, changes or {}),
+            environment(self.playground, database_url=self.database_url, state=state),
+        )
+        migrate(config.secrets.database_url.get_secret_value())
+        opener = registry.open_backends if self.real else functools.partial(open_world, self.world)
+        bot = await self._running.enter_async_context(
+            open_bot(config, clock=self.clock, open_backends=opener)
+        )
+        if self.request_url:
+            await self._running.enter_async_context(
+                http_mode(bot, host="127.0.0.1", port=urlsplit(self.request_url).port or 0)
+            )
+        else:
+            await self._running.enter_async_context(socket_mode(bot))
+            await self.playground.until_connected()
+        self._bot = bot
+
+    async def stop(self) -> None:
+        """As a redeployment would: what runs is left where it stands."""
+        self._bot = None
+        await self._running.aclose()
 
     def person(self, name: str) -> Actor:
         return self.playground.actor(name)
@@ -244,25 +282,20 @@ async def stage(
     """Open everything, connected and ready for the first command; `real` opens the backends that platform.yml names."""
     state = folder / "var"
     state.mkdir(exist_ok=True)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/slack/events" if delivery == "http" else ""
-    world, clock = World(), MovableClock()
-    opener = registry.open_backends if real else functools.partial(open_world, world)
-    async with AsyncExitStack() as stack:
-        playground = await stack.enter_async_context(
-            Playground(
-                manifest.build(registry.load_commands(), url=url), delivery=delivery, request_url=url or None
-            )
+    url = f"http://127.0.0.1:{free_port()}/slack/events" if delivery == "http" else ""
+    described = manifest.build(registry.load_commands(), url=url)
+    async with Playground(described, delivery=delivery, request_url=url or None) as playground:
+        opened = Stage(
+            playground=playground,
+            folder=folder,
+            world=World(),
+            clock=MovableClock(),
+            request_url=url,
+            real=real,
+            database_url=_database(state, template),
         )
-        config = configuration.load(
-            write_config(folder, changes or {}),
-            environment(playground, database_url=_database(state, template), state=state),
-        )
-        migrate(config.secrets.database_url.get_secret_value())
-        bot = await stack.enter_async_context(open_bot(config, clock=clock, open_backends=opener))
-        if delivery == "http":
-            await stack.enter_async_context(http_mode(bot, host="127.0.0.1", port=port))
-        else:
-            await stack.enter_async_context(socket_mode(bot))
-            await playground.until_connected()
-        yield Stage(playground, bot, folder, world, clock)
+        try:
+            await opened.start(changes)
+            yield opened
+        finally:
+            await opened.stop()

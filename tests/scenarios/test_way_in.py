@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
-from stage import Stage
+from stage import OpenStage, Stage
 
 from playground.actor import buttons, shown_text, view_text
 
@@ -248,3 +249,17 @@ async def test_a_mention_and_a_direct_message_are_greeted_once(both: Stage) -> N
     for channel in ("#orders", "app"):
         greetings = [one for one in alice.sees(channel) if "Type `/platform`" in shown_text(one)]
         assert len(greetings) == 1
+
+
+# ---------------------------------------------------------------- not Slack
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Slack-Signature": "v0=00", "X-Slack-Request-Timestamp": "1"}])
+async def test_what_slack_did_not_sign_is_refused_without_a_word(
+    open_stage: OpenStage, headers: dict[str, str]
+) -> None:
+    async with open_stage(delivery="http") as house, aiohttp.ClientSession() as session:
+        form = {"command": "/platform", "text": "whoami", "user_id": "ULENA00001", "team_id": "TACME00001"}
+        async with session.post(house.request_url, data=form, headers=headers) as answer:
+            assert answer.status == 401
+            assert "Lena" not in await answer.text()
