@@ -31,7 +31,7 @@ from bot.slack import SlackEdge
 from bot.store import Store
 from bot.targets import Targets
 from bot.tasks import Tasks
-from bot.workflow import Engine
+from bot.workflow import Engine, Tuning
 from integrations.ports import Surroundings
 
 log = structlog.get_logger(__name__)
@@ -78,10 +78,12 @@ async def open_bot(
     *,
     clock: Callable[[], datetime] = utc_now,
     open_backends: OpenBackends = registry.open_backends,
+    tuning: Tuning | None = None,
 ) -> AsyncIterator[Bot]:
     """Everything wired and working, except the way in (Socket Mode or HTTP). Raises StartError, ConfigError.
 
-    `open_backends` is for whoever has all five ports in hand already; by default platform.yml names them.
+    `open_backends` is for whoever has all five ports in hand already; by default platform.yml names them. `tuning` says how
+    eager the engine is.
     """
     commands = registry.load_commands()
     async with AsyncExitStack() as stack:
@@ -114,6 +116,7 @@ async def open_bot(
                 platform=lambda: config.platform,
                 replan=planner.replan,
                 clock=clock,
+                tuning=tuning,
             )
         )
         tasks = Tasks()
