@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,9 +22,9 @@ from dbos import DBOS, WorkflowStatus, WorkflowStatusString
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlmodel import Field, col
+from sqlmodel import col
 
-from bot.tables import KEY, Table
+from bot.tables import ReplicaRow, TakeoverRow
 
 log = structlog.get_logger(__name__)
 
@@ -33,22 +33,6 @@ REAPER_LOCK = 0x706C6174
 """Key of the advisory lock that makes take-overs happen one after the other."""
 FENCED_EXIT_CODE = 75
 """EX_TEMPFAIL: the supervisor should start this process again; it will have another id."""
-
-
-class ReplicaRow(Table, table=True):
-    """A replica that may run things. It is written before the replica takes any work."""
-
-    __tablename__ = "replicas"
-    id: str = Field(primary_key=True, sa_type=KEY)
-    beat_at: datetime = Field(sa_type=sa.DateTime(timezone=True))
-
-
-class TakeoverRow(Table, table=True):
-    """How often a run outlived its replica. DBOS counts recoveries, but starts again at each take-over."""
-
-    __tablename__ = "takeovers"
-    workflow_id: str = Field(primary_key=True, sa_type=KEY)
-    count: int
 
 
 def exit_now() -> None:

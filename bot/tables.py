@@ -271,3 +271,19 @@ class InboxRow(Table, table=True):
     dedupe_key: str = Field(primary_key=True, sa_type=KEY)
     seen_at: datetime = Field(sa_type=MOMENT, index=True)
     request_id: str = Field(default="", sa_type=KEY)
+
+
+class ReplicaRow(Table, table=True):
+    """A replica that may run things. It is written before the replica takes any work."""
+
+    __tablename__ = "replicas"
+    id: str = Field(primary_key=True, sa_type=KEY)
+    beat_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class TakeoverRow(Table, table=True):
+    """How often a run outlived its replica. DBOS counts recoveries, but starts again at each take-over."""
+
+    __tablename__ = "takeovers"
+    workflow_id: str = Field(primary_key=True, sa_type=KEY)
+    count: int

@@ -20,8 +20,9 @@ from toy_world import World, toy_command, toy_plan
 
 from bot.command import Done, Run, StepKind
 from bot.domain import JSON, RequestState
-from bot.replicas import FENCED_EXIT_CODE, ReplicaRow, TakeoverRow
+from bot.replicas import FENCED_EXIT_CODE
 from bot.store import Store
+from bot.tables import ReplicaRow, TakeoverRow
 from bot.workflow import Tuning, enqueue
 
 SECONDS = 60.0
