@@ -191,6 +191,23 @@ async def test_a_click_on_buttons_of_the_old_plan_approves_nothing(house: Stage)
     await house.until_shown(card, "done")
 
 
+async def test_typing_approve_after_the_plan_changed_shows_the_plan_first(house: Stage) -> None:
+    await _in_production(house)
+    house.world.push("orders", "Add a page")
+    card = await house.promote("orders")
+    new = house.world.push("orders", "Add another")
+    lena = house.person("lena")
+    await lena.click(card, "approve")
+    await house.until_shown(card, "The plan changed")
+
+    said = await house.types("lena", f"/platform approve {request_id(card)}")
+    assert "nothing was approved. This is the plan now:" in said
+    assert f"{new[:7]} from staging" in said
+    assert (await house.request(card)).state == "awaiting"
+    await lena.click(lena.ephemerals("#orders")[-1], "Approve")
+    await house.until_shown(card, "done")
+
+
 # ---------------------------------------------------------------- degraded
 
 
