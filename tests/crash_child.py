@@ -21,6 +21,10 @@ from crash_points import Points
 from bot import config as configuration
 from bot import logs
 from bot.app import open_bot, socket_mode
+from bot.workflow import Tuning
+
+TUNING = Tuning(poll_seconds=0.05, lease_seconds=3.0)
+"""On PostgreSQL a killed process's runs are taken over after the lease."""
 
 
 def main() -> None:
@@ -67,7 +71,7 @@ async def _serve(job: dict[str, Any]) -> None:
     def clock() -> datetime:
         return datetime.now(tz=UTC) + timedelta(seconds=float(ahead.read_text()))
 
-    async with open_bot(config, clock=clock) as bot, socket_mode(bot):
+    async with open_bot(config, clock=clock, tuning=TUNING) as bot, socket_mode(bot):
         await stop.wait()
 
 

@@ -28,6 +28,7 @@ EVENT = re.compile(r"(?:request|run|step|undo|service|deployment)\.\w+")
 STEP = re.compile(r'"step":"([\w-]+)"')
 ON_ITS_OWN = frozenset({"replicas", "queues", "application_versions", "alembic_version"})
 """Tables that are written by the clock, or at every start: as often as it happens to be."""
+STOP = "stop "
 POSTS = frozenset({"chat.postMessage", "chat.update"})
 CHANGES = frozenset(
     {"init", "config", "fast-import", "update-ref", "commit-tree", "merge-tree", "fetch", "read-tree"}
@@ -40,9 +41,13 @@ class Points:
     """Counts what happens in this process, writes it down, and dies at one of it."""
 
     def __init__(self, log: Path, deadly: str) -> None:
-        """`deadly` is a point's name, or `#7` for the seventh whatever it is; empty for a life without a kill."""
+        """`deadly` is a point's name, or `#7` for the seventh whatever it is; empty for a life without a kill.
+
+        After `stop ` the process is told to end in order there, as an operator would tell it.
+        """
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._deadly = deadly
+        self._deadly = deadly.removeprefix(STOP)
+        self._signal = signal.SIGTERM if deadly.startswith(STOP) else signal.SIGKILL
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -53,7 +58,7 @@ class Points:
             point = f"{name} {self._seen[name]}"
             os.write(self._log, f"{point}\n".encode())
             if self._deadly in {point, f"#{self._seen.total()}"}:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._signal)
 
     def watch(self, state_folder: Path) -> None:
         self._watch_database()

@@ -252,7 +252,10 @@ class Workshop:
         return kept, url
 
     async def play(self, name: str, before: tuple[Path | None, str], kills: tuple[str, ...]) -> Played:
-        played, _ = await self._play(STORIES[name], before, kills)
+        return await self.live(STORIES[name], before, kills)
+
+    async def live(self, story: Story, before: tuple[Path | None, str], kills: tuple[str, ...]) -> Played:
+        played, _ = await self._play(story, before, kills)
         return played
 
     async def _play(

@@ -5,6 +5,7 @@ A story is a list of things to be done in order. Each returns True once it is do
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -25,6 +26,15 @@ CREATE = f"/platform create-service {SERVICE} --team orders --template"
 Deed = Callable[["Scene"], Awaitable[bool]]
 
 
+class Life(Protocol):
+    """The bot's process now."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def code(self) -> asyncio.Task[int]: ...
+
+
 class Scene(Protocol):
     """What a story may touch."""
 
@@ -32,6 +42,8 @@ class Scene(Protocol):
     def playground(self) -> Playground: ...
     @property
     def state(self) -> Path: ...
+    @property
+    def life(self) -> Life: ...
     async def unless_killed(self, act: Coroutine[Any, Any, Any]) -> Any:
         """The act's result; None when the bot died meanwhile, as it looks to somebody who waits for an answer."""
         ...
@@ -123,6 +135,13 @@ STORIES = {
     "create": Story(
         deeds=(
             types("alice", f"{CREATE} tiny-service"),
+            clicks("alice", "confirm", on=f"Create service {SERVICE}"),
+        ),
+        ends=("succeeded",),
+    ),
+    "database": Story(
+        deeds=(
+            types("alice", f"{CREATE} tiny-service --db postgresql"),
             clicks("alice", "confirm", on=f"Create service {SERVICE}"),
         ),
         ends=("succeeded",),

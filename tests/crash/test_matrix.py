@@ -26,28 +26,43 @@ COMES_AND_GOES = ("cards", "chat.update")
 SELECTED = {
     "create": (
         "before request.opened 1",
+        "after request.opened 1",
         "before chat.postMessage 1",
         "after chat.postMessage 1",
-        "after step.started repository 1",
+        "after request.confirmed 1",
         "before git fast-import 1",
         "before do:repository 1",
         "after step.done repository, service.created 1",
-        "before do:application 1",
         "before start of a service 1",
-        "after do:catalog 1",
+        "after do:application 1",
+        "before do:catalog 1",
         "before step.done healthy, deployment.recorded 1",
         "after request.succeeded 1",
     ),
+    "database": ("before do:claim 1",),
+    "undo": ("before undo:application 1", "after undo.done repository, service.forgotten 1"),
+    "promote": (
+        "before request.approved 1",
+        "after request.approved 1",
+        "after step.started application 1",
+        "before git update-ref 1",
+        "before do:release 1",
+        "before start of a service 2",
+        "before do:deploy 1",
+        "after chat.postMessage 3",
+        "before request.succeeded 1",
+    ),
+    "degraded": ("before undo:deploy 1", "after chat.postMessage 4"),
 }
 ON_POSTGRESQL = {
-    "create": ("before do:repository 1",),
+    "create": ("before do:repository 1", "after request.confirmed 1"),
+    "promote": ("after request.approved 1", "before do:deploy 1"),
 }
 
 
 def points_of(story: str, engine: str, undisturbed: Played, shard: int) -> list[tuple[str, ...]]:
     if not FULL:
-        chosen = (SELECTED if engine == "sqlite" else ON_POSTGRESQL)[story]
-        return [(point,) for point in chosen]
+        return [(point,) for point in (SELECTED if engine == "sqlite" else ON_POSTGRESQL)[story]]
     every: list[tuple[str, ...]] = [(point, f"#{7 + 5 * (number % 11)}") if number % 3 == 0 else (point,)
              for number, point in enumerate(undisturbed.points)]  # fmt: skip
     return every[shard::SHARDS]
@@ -72,6 +87,8 @@ async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
     story: str, shard: int, new_database: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     engine = request.node.callspec.params["new_database"]
+    if not FULL and engine == "postgresql" and story not in ON_POSTGRESQL:
+        pytest.skip("only with PLATFORM_CRASH_MATRIX=full")
     async with Workshop.open(tmp_path, new_database) as workshop:
         before = await workshop.setting(story)
         undisturbed = await workshop.play(story, before, ())
@@ -79,5 +96,8 @@ async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
         wrong: list[str] = []
         for kills in points_of(story, engine, undisturbed, shard):
             played = await workshop.play(story, before, kills)
-            wrong += filter(None, [verdict(undisturbed, played)])
+            found = verdict(undisturbed, played)
+            wrong += [found] if found else []
+            with (tmp_path / "verdicts").open("a") as file:
+                file.write(f"{kills}: {found or 'the same'}\n")
     assert not wrong, "\n\n".join(wrong)
