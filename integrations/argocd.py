@@ -1,0 +1,335 @@
+"""Delivery by Argo CD: one Application per service and environment, deployed to by explicit operations, through the cluster's API
+or Argo CD's own.
+
+Each operation carries our key, and only the key tells it from others. What an operation's outcome means is
+`_argocd_state`'s; how Argo CD is reached is `_argocd_cluster`'s or `_argocd_api`'s; this module orders the two. It deploys what it is
+told and decides nothing about who may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
+from integrations import _argocd_manifest as manifest
+from integrations import _argocd_shapes as shapes
+from integrations import _argocd_state as state
+from integrations._argocd_api import ApiApplications, ArgoDialect
+from integrations._argocd_applications import Applications
+from integrations._argocd_cluster import ClusterApplications
+from integrations._argocd_rollouts import Rollout, require_abortable, require_resumable
+from integrations._argocd_settings import Settings
+from integrations._argocd_shapes import BACKEND, ArgoApplication
+from integrations._breaker import Breaker
+from integrations._http import Http, Timing
+from integrations._kubernetes import Kubernetes, open_kubernetes
+from integrations._kubernetes_cluster import find_cluster
+from integrations.ports import (
+    Application,
+    ApplicationSpec,
+    DeployedRevision,
+    Deployment,
+    Finding,
+    Phase,
+    Surroundings,
+)
+
+PORT: Final = "delivery"
+ATTEMPTS: Final = 4
+"""Argo CD writes its objects all the time; a write that lost the race begins again with a fresh read."""
+
+
+class ArgoCD:
+    """Implements `integrations.ports.Delivery`."""
+
+    def __init__(self, settings: Settings, applications: Applications, *, timing: Timing) -> None:
+        self._settings = settings
+        self._applications = applications
+        self._timing = timing
+        self._grace = timedelta(seconds=settings.degraded_grace_seconds)
+        self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    # ------------------------------------------------------------ the application
+
+    async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
+        async with self._changes[spec.name]:
+            found = await self._applications.find(spec.service, spec.environment)
+            if found is not None:
+                _require_adoptable(found, spec, request_id)
+            project = self._settings.placement.project_of(spec.team)
+            if not await self._applications.has_project(project):
+                raise _refuse(
+                    f"Argo CD has no project {project} for the team {spec.team}.",
+                    BackendErrorKind.INVALID,
+                    fix="The platform team creates it: docs/backends/argocd.md, “A project per team”.",
+                )
+            intent = manifest.application_intent(
+                spec, self._settings.placement, request_id=request_id, found=found
+            )
+            written = await self._applications.put(intent, found)
+            # A server that answers with somebody else's application has not created ours.
+            _require_adoptable(written, spec, request_id)
+        return self._describe(written, unhealthy=())
+
+    async def get_application(self, service: str, environment: str) -> Application | None:
+        app = await self._find(service, environment)
+        if app is None:
+            return None
+        ill = app.live_revision is not None and app.health not in {"Healthy", "Progressing", ""}
+        return self._describe(app, unhealthy=await self._applications.unhealthy(app) if ill else ())
+
+    async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
+        """With its workloads: the finalizer that does it is put on for the purpose, and taken for granted nowhere else."""
+        async with self._changes[f"{service}-{environment}"]:
+            app = await self._find(service, environment)
+            if app is not None and app.request_id == request_id:
+                await self._applications.remove(app)
+
+    # ------------------------------------------------------------ deployments
+
+    async def deploy(
+        self, service: str, environment: str, *, revision: str, operation: str, actor: str
+    ) -> Deployment:
+        asked = manifest.new_operation(
+            operation, request_id=state.request_of(operation), revision=revision, actor=actor
+        )
+        async with self._changes[f"{service}-{environment}"]:
+            for _ in range(ATTEMPTS):
+                try:
+                    return await self._deploy(service, environment, asked)
+                except TemporaryBackendError as error:
+                    if error.kind is not BackendErrorKind.CONFLICT:
+                        raise
+        raise state.not_ready(f"{service} in {environment} changes too quickly to be written to.")
+
+    async def _deploy(self, service: str, environment: str, asked: shapes.Asked) -> Deployment:
+        app = await self._get(service, environment)
+        known = self._judge(app, asked.key, canary=None)
+        if known is not None:
+            refusal = state.conflicting(known, asked.revision)
+            if refusal is not None:
+                raise refusal
+            return known
+        await self._require_free(app, asked)
+        if await self._applications.is_blocked(app):
+            return state.waiting_for_window(asked.key, asked.revision, state.observed_health(app))
+        begun = await self._applications.begin(app, asked, prune=self._settings.prune)
+        if begun is None:
+            return state.waiting_for_window(asked.key, asked.revision, state.observed_health(app))
+        started = self._judge(begun, asked.key, canary=None)
+        if started is None:
+            raise TemporaryBackendError(
+                "Argo CD accepted the operation, but does not show it.",
+                backend=BACKEND,
+                kind=BackendErrorKind.UNKNOWN,
+            )
+        return started
+
+    async def _require_free(self, app: ArgoApplication, asked: shapes.Asked) -> None:
+        refusal = state.refusal_to_deploy(app, asked.revision)
+        if refusal is None:
+            return
+        if state.superseded_by(app, asked.request_id, asked.key):
+            # An earlier run of the same request, given up: it would stand in the way of its own undo.
+            await self._applications.stop(app)
+        raise refusal
+
+    async def get_deployment(self, service: str, environment: str, *, operation: str) -> Deployment | None:
+        app = await self._find(service, environment)
+        if app is None:
+            return None
+        canary, note = await self._canary(app)
+        found = self._judge(app, operation, canary=canary)
+        if found is None:
+            return None
+        if state.wants_nudge(app, self._timing.now()):
+            await self._applications.refresh(app)
+        if found.phase is Phase.READY:
+            await self._note_healthy(app, operation)
+        return state.with_note(found, note)
+
+    def _judge(self, app: ArgoApplication, operation: str, *, canary: Rollout | None) -> Deployment | None:
+        return state.describe_deployment(
+            app, operation, canary=canary, now=self._timing.now(), grace=self._grace
+        )
+
+    async def _note_healthy(self, app: ArgoApplication, operation: str) -> None:
+        """The only evidence later that this revision was good here: Argo CD's history does not keep it."""
+        remembered = app.remembered(operation)
+        if remembered is not None and not remembered.healthy:
+            await self._applications.note(app, shapes.with_healthy(app, operation))
+
+    async def terminate(self, service: str, environment: str, *, operation: str) -> None:
+        """Stop this operation and no other; succeeds when it is not under way (any more)."""
+        async with self._changes[f"{service}-{environment}"]:
+            app = await self._get(service, environment)
+            under_way = app.under_way
+            if under_way is not None and under_way.key == operation:
+                await self._applications.stop(app)
+
+    async def history(self, service: str, environment: str, *, limit: int = 10) -> Sequence[DeployedRevision]:
+        app = await self._find(service, environment)
+        return state.describe_history(app, limit=limit) if app is not None else []
+
+    # ------------------------------------------------------------ canaries
+
+    async def get_rollout(self, service: str, environment: str) -> Rollout | None:
+        app = await self._find(service, environment)
+        return await self._rollout(app) if app is not None else None
+
+    async def resume_rollout(self, service: str, environment: str, *, expected_step: str) -> None:
+        """Past the pause at `expected_step` (`Deployment.step`) and no further. Raises PermanentBackendError(CONFLICT)."""
+        app, rollout = await self._get_rollout(service, environment)
+        require_resumable(rollout, expected_step)
+        await self._applications.resume(app, rollout)
+
+    async def abort_rollout(self, service: str, environment: str, *, expected_step: str) -> None:
+        """All traffic back to the stable version. Raises PermanentBackendError(CONFLICT)."""
+        app, rollout = await self._get_rollout(service, environment)
+        if rollout.is_aborted:
+            return
+        require_abortable(rollout, expected_step)
+        await self._applications.abort(app, rollout)
+
+    async def _get_rollout(self, service: str, environment: str) -> tuple[ArgoApplication, Rollout]:
+        app = await self._get(service, environment)
+        rollout = await self._rollout(app)
+        if rollout is None:
+            raise _refuse(f"{service} has no canary in {environment}.", BackendErrorKind.NOT_FOUND)
+        return app, rollout
+
+    async def _rollout(self, app: ArgoApplication) -> Rollout | None:
+        """The one named like the service where there are several."""
+        known = sorted(app.rollouts, key=lambda each: each.name != app.service)
+        return await self._applications.rollout(app, known[0]) if known else None
+
+    async def _canary(self, app: ArgoApplication) -> tuple[Rollout | None, str]:
+        """A canary that may not be looked at is no reason to give a deployment up: its health is in the application's."""
+        try:
+            return await self._rollout(app), ""
+        except PermanentBackendError as error:
+            return None, f"the canary's step cannot be read: {error.message}"
+
+    # ------------------------------------------------------------ the rest
+
+    async def check(self) -> Sequence[Finding]:
+        return await self._applications.check()
+
+    async def _find(self, service: str, environment: str) -> ArgoApplication | None:
+        found = await self._applications.find(service, environment)
+        return found if found is not None and found.is_of(service, environment) else None
+
+    async def _get(self, service: str, environment: str) -> ArgoApplication:
+        found = await self._find(service, environment)
+        if found is None:
+            raise _refuse(
+                f"There is no application for {service} in {environment}.",
+                BackendErrorKind.NOT_FOUND,
+                fix="Create the service first.",
+            )
+        return found
+
+    def _describe(self, app: ArgoApplication, *, unhealthy: tuple[str, ...]) -> Application:
+        history = state.describe_history(app, limit=1)
+        names = {"service": app.service, "environment": app.environment, "team": app.team}
+        url = self._settings.service_url.format(**names) or next(iter(app.external_urls), "")
+        base = (self._settings.base_url or "").rstrip("/")
+        return Application(
+            service=app.service,
+            environment=app.environment,
+            revision=app.live_revision,
+            health=state.observed_health(app),
+            sync=state.observed_sync(app),
+            message=state.describe_message(app),
+            url=url,
+            console_url=f"{base}/applications/{app.namespace}/{app.name}" if base else "",
+            deployed_at=history[0].deployed_at if history else None,
+            deployed_by=history[0].deployed_by if history else "",
+            request_id=app.request_id,
+            unhealthy=unhealthy,
+        )
+
+
+def _require_adoptable(found: ArgoApplication, spec: ApplicationSpec, request_id: str) -> None:
+    if not found.is_of(spec.service, spec.environment) or found.request_id != request_id:
+        raise _refuse(
+            f"An application {spec.name} exists already and is not of this request.",
+            BackendErrorKind.ALREADY_EXISTS,
+            fix="Choose another name.",
+        )
+    if found.is_deleting:
+        raise state.not_ready(f"The application {spec.name} is still being removed.")
+
+
+def _refuse(message: str, kind: BackendErrorKind, *, fix: str | None = None) -> PermanentBackendError:
+    return PermanentBackendError(message, backend=BACKEND, kind=kind, fix=fix)
+
+
+# ---------------------------------------------------------------- opening it
+
+
+def connect_cluster(settings: Settings, kubernetes: Kubernetes) -> ArgoCD:
+    applications = ClusterApplications(
+        kubernetes,
+        namespace=settings.namespace,
+        with_rollouts=settings.rollouts,
+        removal_wait_seconds=settings.removal_wait_seconds,
+    )
+    return ArgoCD(settings, applications, timing=kubernetes.timing)
+
+
+def connect_api(
+    settings: Settings,
+    secrets: Mapping[str, str],
+    client: httpx.AsyncClient,
+    *,
+    timing: Timing | None = None,
+) -> ArgoCD:
+    """`client.base_url` is Argo CD's address. Raises StartError where the token is missing."""
+    timing = timing or Timing()
+    token = secrets.get(settings.token, "").strip()
+    if not token:
+        raise StartError(
+            "Argo CD: the token is missing.",
+            fix=f"Set the environment variable {settings.token}, or {settings.token}_FILE to a file that holds it.",
+        )
+    http = Http(client, ArgoDialect(token), breaker=Breaker(BACKEND), timing=timing)
+    applications = ApiApplications(
+        http,
+        namespace=settings.namespace,
+        project=settings.project,
+        with_rollouts=settings.rollouts,
+        removal_wait_seconds=settings.removal_wait_seconds,
+    )
+    return ArgoCD(settings, applications, timing=timing)
+
+
+@asynccontextmanager
+async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[ArgoCD]:  # noqa: A001 - the port's word
+    """Raises StartError for a kubeconfig, a certificate or a token that is missing; Argo CD itself may be away."""
+    if settings.mode == "cluster":
+        kubeconfig = surroundings.base_folder / settings.kubeconfig if settings.kubeconfig else None
+        cluster = find_cluster(kubeconfig=kubeconfig, context=settings.context, environment=os.environ)
+        async with open_kubernetes(cluster) as kubernetes:
+            yield connect_cluster(settings, kubernetes)
+        return
+    tls = _tls(surroundings.base_folder / settings.ca_file if settings.ca_file else None)
+    async with httpx.AsyncClient(base_url=settings.base_url or "", verify=tls) as client:
+        yield connect_api(settings, surroundings.secrets, client)
+
+
+def _tls(file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(file) if file else None)
+    except OSError as error:
+        raise StartError(f"Argo CD: {file} cannot be read: {error}", fix="Check `ca_file`.") from error
