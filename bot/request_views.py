@@ -152,7 +152,7 @@ def plan_blocks(plan: Plan) -> list[views.Block]:
     ]
     blocks = views.lines(rows)
     blocks += _commit_blocks(plan)
-    if plan.notes:
+    if any(plan.notes):
         blocks.append(views.context("\n".join(views.escape(note) for note in plan.notes)))
     if plan.cost:
         detail = ", ".join(f"{name} {amount:g}" for name, amount in plan.cost.lines)
