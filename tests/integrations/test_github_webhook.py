@@ -1,0 +1,111 @@
+"""What comes in from GitHub is believed only with a signature, and read into small values."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import BackendErrorKind, PermanentBackendError
+from integrations._github_webhook import (
+    DeploymentReported,
+    Pushed,
+    Source,
+    WorkflowRan,
+    is_genuine,
+    parse_event,
+)
+
+SHA = "a" * 40
+ABSENT = "0" * 40
+WHERE = {"repository": {"name": "orders", "owner": {"login": "acme"}}, "sender": {"login": "alice"}}
+SOURCE = Source("d-1", "acme", "orders", "alice")
+
+
+def signed(body: bytes, secret: str) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
+
+
+def read(event: str, body: dict[str, Any]) -> object:
+    return parse_event(event, "d-1", json.dumps({**WHERE, **body}).encode())
+
+
+def test_github_s_own_example_is_genuine() -> None:
+    signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    assert is_genuine(b"Hello, World!", signature, ["It's a Secret to Everybody"])
+
+
+def test_while_a_secret_is_replaced_both_are_good() -> None:
+    for secret in ("old", "new"):
+        assert is_genuine(b"x", signed(b"x", secret), ["new", "old"])
+    assert not is_genuine(b"x", signed(b"x", "old"), ["new"])
+
+
+@pytest.mark.parametrize(
+    "signature", ["", "sha256=", "sha1=" + "a" * 40, "sha256=" + "A" * 64, "sha256=" + "é" * 64]
+)
+def test_what_is_no_signature_is_refused(signature: str) -> None:
+    assert not is_genuine(b"x", signature, ["secret"])
+
+
+def test_an_empty_secret_opens_nothing() -> None:
+    assert not is_genuine(b"x", signed(b"x", ""), [""])
+    assert not is_genuine(b"x", signed(b"x", "secret"), [])
+
+
+@given(body=st.binary(), change=st.binary(min_size=1))
+def test_one_byte_more_is_another_body(body: bytes, change: bytes) -> None:
+    signature = signed(body, "secret")
+    assert is_genuine(body, signature, ["secret"])
+    assert not is_genuine(body + change, signature, ["secret"])
+
+
+def test_a_push_says_what_moved_where() -> None:
+    body = {"ref": "refs/heads/main", "before": ABSENT, "after": SHA, "forced": False}
+    assert read("push", body) == Pushed(SOURCE, "refs/heads/main", None, SHA, forced=False)
+    gone = read("push", {**body, "before": SHA, "after": ABSENT, "sender": None})
+    assert gone == Pushed(Source("d-1", "acme", "orders", ""), "refs/heads/main", SHA, None, forced=False)
+
+
+def test_a_deployment_status_names_the_request_where_it_is_ours() -> None:
+    deployment = {"id": 7, "sha": SHA, "environment": "production", "payload": {"request_id": "req-1"}}
+    body = {"action": "created", "deployment": deployment, "deployment_status": {"state": "success"}}
+    expected = DeploymentReported(SOURCE, 7, SHA, "production", "success", "req-1")
+    assert read("deployment_status", body) == expected
+    deployment["payload"] = '{"request_id": "req-1"}'
+    assert read("deployment_status", body) == expected
+    for foreign in ("", "{", [], {"request_id": 3}):
+        deployment["payload"] = foreign
+        found = read("deployment_status", body)
+        assert isinstance(found, DeploymentReported)
+        assert found.request_id is None
+
+
+def test_a_workflow_run_may_not_have_ended() -> None:
+    run = {
+        "id": 9, "name": None, "head_branch": None, "head_sha": SHA, "status": "in_progress", "conclusion": None,
+        "run_attempt": 2, "html_url": "https://github.com/acme/orders/actions/runs/9",
+    }  # fmt: skip
+    found = read("workflow_run", {"action": "in_progress", "workflow_run": run})
+    assert isinstance(found, WorkflowRan)
+    assert (found.status, found.conclusion, found.attempt) == ("in_progress", "", 2)
+
+
+def test_events_nobody_asked_for_are_no_events() -> None:
+    assert parse_event("star", "d-1", b"anything") is None
+
+
+@given(event=st.sampled_from(["push", "deployment_status", "workflow_run"]), body=st.binary())
+def test_garbage_is_refused_in_our_words(event: str, body: bytes) -> None:
+    with pytest.raises(PermanentBackendError) as caught:
+        parse_event(event, "d-1", body)
+    assert caught.value.kind is BackendErrorKind.INVALID
+
+
+def test_a_delivery_without_an_id_cannot_be_told_from_its_replay() -> None:
+    with pytest.raises(PermanentBackendError, match="delivery id"):
+        parse_event("push", "", b"{}")
