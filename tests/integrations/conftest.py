@@ -1,0 +1,5 @@
+"""Fixtures of the backends' tests. Names only: what they do is in `tests/kube.py`."""
+
+from kube import admin, kubeconfig, namespace, server, stranger
+
+__all__ = ["admin", "kubeconfig", "namespace", "server", "stranger"]
