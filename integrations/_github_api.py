@@ -6,7 +6,7 @@ Knows how GitHub is asked, not what for.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -113,6 +113,20 @@ class Api:
         for pause in (*SETTLING_SECONDS, None):
             if (found := await self.find(path, shape, missing=frozenset({404, 409}))) is not None:
                 return found
+            if pause is not None:
+                await self.http.wait(pause)
+        raise not_ready(f"GitHub said yes, but {what} is not there.")
+
+    async def make_true(
+        self, holds: Callable[[], Awaitable[bool]], write: Callable[[], Awaitable[object]], *, what: str
+    ) -> None:
+        """Read, compare, write, and read again: GitHub's yes alone is no proof."""
+        if await holds():
+            return
+        await write()
+        for pause in (*SETTLING_SECONDS, None):
+            if await holds():
+                return
             if pause is not None:
                 await self.http.wait(pause)
         raise not_ready(f"GitHub said yes, but {what} is not there.")

@@ -14,13 +14,13 @@ from pydantic import BaseModel
 
 from bot.errors import BackendErrorKind
 from integrations._github_api import Api
-from integrations._github_errors import check_request_id, refuse
-from integrations._github_shapes import RepositoryAnswer, parse
+from integrations._github_errors import check_request_id, not_ready, refuse
+from integrations._github_shapes import RepositoryAnswer
 
 TASK: Final = "deploy"
 DESCRIPTION_LIMIT: Final = 140
 """Characters of a status's description."""
-_CREATED: Final = 201
+_MERGED_INSTEAD: Final = 202
 
 
 class DeploymentState(StrEnum):
@@ -63,10 +63,14 @@ class Deployments:
         """GitHub's id of the deployment."""
         path = f"{repository.path}/deployments"
         asked = {"sha": revision, "environment": environment, "task": TASK}
-        listed = await self._api.pages(path, DeploymentAnswer, params=asked, limit=1000)
-        for one in listed:
-            if request_of(one.payload) == request_id:
-                return one.id
+
+        async def find() -> int | None:
+            listed = await self._api.pages(path, DeploymentAnswer, params=asked, limit=1000)
+            return next((one.id for one in listed if request_of(one.payload) == request_id), None)
+
+        async def holds() -> bool:
+            return await find() is not None
+
         body = {
             "ref": revision,
             "environment": environment,
@@ -76,12 +80,17 @@ class Deployments:
             "required_contexts": [],
             "payload": {"request_id": check_request_id(request_id), "managed_by": "platform-bot"},
         }
-        answer = await self._api.write("POST", path, body, repeatable=False)
-        if answer.status != _CREATED:
-            raise refuse(
-                f"GitHub made no deployment of {revision[:12]} in {environment}.", BackendErrorKind.CONFLICT
-            )
-        return parse(answer, DeploymentAnswer).id
+
+        async def write() -> None:
+            answer = await self._api.write("POST", path, body, repeatable=False)
+            if answer.status == _MERGED_INSTEAD:
+                words = f"GitHub made no deployment of {revision[:12]} in {environment}."
+                raise refuse(words, BackendErrorKind.CONFLICT)
+
+        await self._api.make_true(holds, write, what="the deployment")
+        if (found := await find()) is None:
+            raise not_ready("The deployment is not there any more.")
+        return found
 
     async def report(self, repository: RepositoryAnswer, deployment: int, report: DeploymentReport) -> None:
         """The newest status; one that says the same already is left alone."""
@@ -92,11 +101,16 @@ class Deployments:
             "log_url": report.log_url,
             "environment_url": report.environment_url,
         }
-        newest = await self._api.get(path, list[StatusAnswer], params={"per_page": "1"})
-        if newest and {key: getattr(newest[0], key) or "" for key in wanted} == wanted:
-            return
         body = {key: value for key, value in wanted.items() if value}
-        await self._api.write("POST", path, {**body, "auto_inactive": True}, repeatable=False)
+
+        async def holds() -> bool:
+            newest = await self._api.get(path, list[StatusAnswer], params={"per_page": "1"})
+            return bool(newest) and {key: getattr(newest[0], key) or "" for key in wanted} == wanted
+
+        async def write() -> None:
+            await self._api.write("POST", path, {**body, "auto_inactive": True}, repeatable=False)
+
+        await self._api.make_true(holds, write, what="the status of the deployment")
 
 
 def request_of(payload: Any) -> str | None:

@@ -145,21 +145,30 @@ class Repositories:
     async def _name_default_branch(self, repository: RepositoryAnswer) -> None:
         """Organisations choose what GitHub calls it; environments follow the name the platform knows."""
         wanted = self._blueprint.default_branch
-        if repository.default_branch == wanted or await self._api.find_ref(
-            repository.path, f"heads/{wanted}"
-        ):
-            return
         path = f"{repository.path}/branches/{segment(repository.default_branch)}/rename"
-        # Renamed already where the answer was lost: the old name is then gone.
-        answer = await self._api.write("POST", path, {"new_name": wanted}, repeatable=True, accept=MISSING)
-        if answer.status == 404 and not await self._api.find_ref(repository.path, f"heads/{wanted}"):
-            raise not_ready(f"{repository.name} has no branch yet.")
+
+        async def holds() -> bool:
+            return await self._api.find_ref(repository.path, f"heads/{wanted}") is not None
+
+        async def write() -> None:
+            # Renamed already where the answer was lost: the old name is then gone.
+            await self._api.write("POST", path, {"new_name": wanted}, repeatable=True, accept=MISSING)
+
+        if repository.default_branch != wanted:
+            await self._api.make_true(holds, write, what=f"the branch {wanted}")
 
     async def _put_topics(self, repository: RepositoryAnswer) -> None:
         wanted = {MANAGED_TOPIC, *self._blueprint.topics}
-        if not wanted <= set(repository.topics):
-            names = sorted(wanted | set(repository.topics))
-            await self._api.write("PUT", f"{repository.path}/topics", {"names": names}, repeatable=True)
+        topics = set(repository.topics)
+
+        async def holds() -> bool:
+            return wanted <= set((await self._api.get(repository.path, RepositoryAnswer)).topics)
+
+        async def write() -> None:
+            body = {"names": sorted(wanted | topics)}
+            await self._api.write("PUT", f"{repository.path}/topics", body, repeatable=True)
+
+        await self._api.make_true(holds, write, what="its topic")
 
     async def _grant(self, repository: RepositoryAnswer, team: str) -> None:
         permission = self._blueprint.team_permission
@@ -170,18 +179,23 @@ class Repositories:
             f"/orgs/{segment(self._blueprint.organisation)}/teams/{segment(slug)}"
             f"/repos/{repository.owner.login}/{repository.name}"
         )
-        asked = Call("GET", path, headers={"Accept": TEAM_MEDIA_TYPE}, accept=MISSING)
-        answer = await self._api.http.send(asked)
-        role = parse(answer, TeamAccess).role_name if answer.status == 200 else None
-        if role == ROLES.get(permission, permission):
-            return
-        put = await self._api.write("PUT", path, {"permission": permission}, repeatable=True, accept=MISSING)
-        if put.status == 404:
-            raise refuse(
-                f"{self._blueprint.organisation} has no team {slug} that the bot can see.",
-                BackendErrorKind.NOT_FOUND,
-                fix=f"Create it, or name the right one: `teams: {{{team}: SLUG}}` in the code_host section.",
-            )
+
+        async def holds() -> bool:
+            asked = Call("GET", path, headers={"Accept": TEAM_MEDIA_TYPE}, accept=MISSING)
+            answer = await self._api.http.send(asked)
+            role = parse(answer, TeamAccess).role_name if answer.status == 200 else None
+            return role == ROLES.get(permission, permission)
+
+        async def write() -> None:
+            body = {"permission": permission}
+            if (await self._api.write("PUT", path, body, repeatable=True, accept=MISSING)).status == 404:
+                raise refuse(
+                    f"{self._blueprint.organisation} has no team {slug} that the bot can see.",
+                    BackendErrorKind.NOT_FOUND,
+                    fix=f"Create it, or name the right one: `teams: {{{team}: SLUG}}` in the code_host section.",
+                )
+
+        await self._api.make_true(holds, write, what=f"the access of the team {slug}")
 
     async def _protect(self, repository: RepositoryAnswer) -> None:
         if self._blueprint.bypass is None:
@@ -189,20 +203,35 @@ class Repositories:
         branch = self._blueprint.release_branch
         wanted = ruleset_body(RULESET, branch=branch, bypass=self._blueprint.bypass)
         path = f"{repository.path}/rulesets"
-        listed = await self._api.pages(path, RulesetAnswer, params={"includes_parents": "false"}, limit=1000)
-        ours = [one for one in listed if one.name == RULESET]
-        if not ours:
-            # GitHub lets two rulesets have one name: never sent twice, the next try finds it by name.
-            await self._api.write("POST", path, wanted, repeatable=False)
-            return
-        one = f"{path}/{ours[0].id}"
-        if not same_ruleset(await self._api.get(one, dict[str, Any]), wanted):
-            await self._api.write("PUT", one, wanted, repeatable=True)
+
+        async def find() -> str | None:
+            params = {"includes_parents": "false"}
+            listed = await self._api.pages(path, RulesetAnswer, params=params, limit=1000)
+            return next((f"{path}/{one.id}" for one in listed if one.name == RULESET), None)
+
+        async def holds() -> bool:
+            one = await find()
+            return one is not None and same_ruleset(await self._api.get(one, dict[str, Any]), wanted)
+
+        async def write() -> None:
+            if (one := await find()) is not None:
+                await self._api.write("PUT", one, wanted, repeatable=True)
+            else:
+                # GitHub lets two rulesets have one name: never sent twice, the next try finds it by name.
+                await self._api.write("POST", path, wanted, repeatable=False)
+
+        await self._api.make_true(holds, write, what=f"the ruleset of {branch}")
 
     async def _put_environment(self, repository: RepositoryAnswer, environment: str) -> None:
         path = f"{repository.path}/environments/{segment(environment)}"
-        if await self._api.find(path, NamedAnswer) is None:
+
+        async def holds() -> bool:
+            return await self._api.find(path, NamedAnswer) is not None
+
+        async def write() -> None:
             await self._api.write("PUT", path, {}, repeatable=True)
+
+        await self._api.make_true(holds, write, what=f"the environment {environment}")
 
     # ------------------------------------------------------------ undo
 
@@ -215,14 +244,29 @@ class Repositories:
             if found is None or found.name != place or found.request_id != request_id:
                 continue
             if self._undo == "delete":
-                await self._api.write("DELETE", found.path, repeatable=True, accept=MISSING)
-                continue
-            if place == name and not found.archived:
+                await self._delete(found)
+            elif place == name and not found.archived:
                 await self._api.write("PATCH", found.path, {"name": undone}, repeatable=False)
-                found = await self._moved(undone)
-            if not found.archived:
-                await self._api.write("PATCH", found.path, {"archived": True}, repeatable=True)
+                path = f"/repos/{segment(self._blueprint.organisation)}/{undone}"
+                await self._archive(await self._api.settled(path, RepositoryAnswer, what=undone))
+            else:
+                await self._archive(found)
 
-    async def _moved(self, undone: str) -> RepositoryAnswer:
-        path = f"/repos/{segment(self._blueprint.organisation)}/{undone}"
-        return await self._api.settled(path, RepositoryAnswer, what=f"the repository {undone}")
+    async def _delete(self, repository: RepositoryAnswer) -> None:
+        async def holds() -> bool:
+            return await self._api.find(repository.path, RepositoryAnswer) is None
+
+        async def write() -> None:
+            await self._api.write("DELETE", repository.path, repeatable=True, accept=MISSING)
+
+        await self._api.make_true(holds, write, what=f"the end of {repository.name}")
+
+    async def _archive(self, repository: RepositoryAnswer) -> None:
+        async def holds() -> bool:
+            return (await self._api.get(repository.path, RepositoryAnswer)).archived
+
+        async def write() -> None:
+            # Asked of an archived repository it is refused as a change of something read-only.
+            await self._api.write("PATCH", repository.path, {"archived": True}, repeatable=False)
+
+        await self._api.make_true(holds, write, what=f"the archive of {repository.name}")

@@ -436,6 +436,8 @@ def graphql(fake: FakeGitHub, *, body: Any, **_: Any) -> Answer:
         reason = None
         if repo.refs.get(ref, ABSENT) != before:
             reason = f"expected {ref} to point to {before} but it does not"
+        elif after not in repo.objects.commits:
+            reason = f"{after} is not a commit of the repository"
         elif before != ABSENT and before not in repo.objects.ancestors(after):
             reason = f"{ref}: update is not a fast-forward"
         elif fake.bypass_missing:
@@ -481,7 +483,9 @@ def statuses(
     fake: FakeGitHub, owner: str, by_id: str, name: str, number: str, *, request: Any, query: Any, **_: Any
 ) -> Answer:
     repo = repository(fake, owner, by_id, name, request)
-    one = next(one for one in repo.deployments if one["id"] == int(number))
+    one = next((one for one in repo.deployments if one["id"] == int(number)), None)
+    if one is None:
+        raise Refusal(404, "Not Found")
     return fake.paged(list(reversed(one["statuses"])), request, query)
 
 
@@ -490,7 +494,9 @@ def add_status(
     fake: FakeGitHub, owner: str, by_id: str, name: str, number: str, *, request: Any, body: Any, **_: Any
 ) -> Answer:
     repo = repository(fake, owner, by_id, name, request)
-    one = next(one for one in repo.deployments if one["id"] == int(number))
+    one = next((one for one in repo.deployments if one["id"] == int(number)), None)
+    if one is None:
+        raise Refusal(404, "Not Found")
     made = {"id": fake.state.new_id(), "description": "", "log_url": "", "environment_url": "", **body}
     one["statuses"].append(made)
     return 201, made
