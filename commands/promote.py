@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from bot import lookup, steps
+from bot import lookup, standing, steps
 from bot.command import Args, Command, Context, Knowledge, Scope, argument
 from bot.domain import (
     Actor,
     Change,
     Environment,
     Plan,
-    PlannedCommit,
-    PlannedFile,
     PlannedStep,
     Platform,
     Service,
 )
 from bot.errors import PolicyDeniedError, UsageError
-from integrations.ports import Application, ClaimSpec, Comparison, ComparisonStatus, Health, ReleaseRef
+from bot.standing import Standing
+from integrations.ports import ClaimSpec, Comparison, ComparisonStatus, Health
 
 
 class Promote(Args):
@@ -50,19 +49,16 @@ async def plan(ctx: Context, args: Promote) -> Plan:
     source = ctx.platform.before(target.name)
     if source is None:
         raise UsageError(f"Nothing comes before {target.name}.")
-    running = await ctx.backends.delivery.get_application(service.name, source.name)
-    revision, source_health = await _candidate(ctx, service, source, running, args.version)
-    current = await ctx.backends.delivery.get_application(service.name, target.name)
-    release = await ctx.backends.code_host.find_release(service.name, target.release_ref)
-    current_revision = _approved_revision(current, release)
-    comparison = await ctx.backends.code_host.compare(service.name, base=current_revision, head=revision)
+    before = await standing.of(ctx, service.name, source)
+    revision, source_health = await _candidate(ctx, service, source, before, args.version)
+    now = await standing.of(ctx, service.name, target)
+    comparison = await ctx.backends.code_host.compare(service.name, base=now.revision, head=revision)
     claim = await _missing_claim(ctx, service, target)
     planned = _steps(
         service,
         target=target,
         revision=revision,
-        current=current,
-        release=release,
+        now=now,
         claim=claim,
         health_path=await _health_path(ctx, service),
     )
@@ -70,57 +66,46 @@ async def plan(ctx: Context, args: Promote) -> Plan:
         command="promote",
         title=f"Promote {service.name} to {target.name}",
         summary=f"{revision[:7]} from {source.name}"
-        + (f", instead of {current_revision[:7]}." if current_revision else ", for the first time."),
+        + (f", instead of {now.revision[:7]}." if now.revision else ", for the first time."),
         service=service.name,
         team=service.team,
         environment=target.name,
         arguments={**args.model_dump(), "to": target.name},
         changes=_changes(service, target=target, revision=revision, planned=planned, claim=claim),
         steps=planned,
-        commits=tuple(
-            PlannedCommit(
-                sha=one.sha,
-                subject=one.subject,
-                author_name=one.author_name,
-                author_email=one.author_email,
-            )
-            for one in comparison.commits
-        ),
-        files=tuple(
-            PlannedFile(path=one.path, status=one.status, additions=one.additions, deletions=one.deletions)
-            for one in comparison.files
-        ),
+        commits=standing.commits(comparison),
+        files=standing.files(comparison),
         truncated=comparison.truncated,
         facts={
             "source_environment": source.name,
             "source_revision": revision,
             "source_health": source_health,
-            "target_revision": current_revision or "",
-            "target_health": current.health.value if current else "",
-            "target_ref": release.sha if release else "",
+            "target_revision": now.revision or "",
+            "target_health": now.application.health.value if now.application else "",
+            "target_ref": now.release.sha if now.release else "",
             "relation": comparison.status.value,
         },
         notes=_notes(comparison, target),
-        cost=steps.monthly_cost(ctx.platform, environment=target.name, claim=claim)
-        if current is None
-        else None,
+        cost=None
+        if now.application
+        else steps.monthly_cost(ctx.platform, environment=target.name, claim=claim),
         announce=f"{service.name} → {target.name}",
     )
 
 
 async def _candidate(
-    ctx: Context, service: Service, source: Environment, running: Application | None, version: str
+    ctx: Context, service: Service, source: Environment, before: Standing, version: str
 ) -> tuple[str, str]:
     """The revision to promote and its health in the environment before; healthy there once is enough when named."""
-    live = running.revision if running else None
+    running = before.application
     if not version:
-        if running is None or live is None:
+        if running is None or before.revision is None:
             raise PolicyDeniedError(
                 f"`{service.name}` runs nothing in {source.name}, so there is nothing to promote.",
                 rule="healthy-before",
                 fix=f"Push to its {source.follows or 'main'} branch and wait until {source.name} is healthy.",
             )
-        return live, running.health.value
+        return before.revision, running.health.value
     commit = await ctx.backends.code_host.find_commit(service.name, version)
     if commit is None:
         raise UsageError(
@@ -128,22 +113,12 @@ async def _candidate(
             fix="Give a commit hash or a tag of its repository.",
             fields={"version": "No such commit or tag."},
         )
-    if running is not None and commit.sha == live:
+    if running is not None and commit.sha == before.revision:
         return commit.sha, running.health.value
-    history = await ctx.backends.delivery.history(service.name, source.name, limit=50)
-    seen = [one for one in history if one.revision == commit.sha]
+    seen = [one for one in await standing.history(ctx, service.name, source) if one.revision == commit.sha]
     if any(one.healthy for one in seen):
         return commit.sha, Health.HEALTHY.value
     return commit.sha, Health.DEGRADED.value if seen else Health.MISSING.value
-
-
-def _approved_revision(current: Application | None, release: ReleaseRef | None) -> str | None:
-    """What runs in the target, as the revision people approved rather than the release commit that carries it."""
-    if current is None or current.revision is None:
-        return None
-    if release is not None and release.sha == current.revision:
-        return release.revision
-    return current.revision
 
 
 async def _missing_claim(ctx: Context, service: Service, target: Environment) -> ClaimSpec | None:
@@ -171,13 +146,12 @@ def _steps(
     *,
     target: Environment,
     revision: str,
-    current: Application | None,
-    release: ReleaseRef | None,
+    now: Standing,
     claim: ClaimSpec | None,
     health_path: str,
 ) -> tuple[PlannedStep, ...]:
     planned = [steps.plan_claim(claim)] if claim else []
-    if current is None:
+    if now.application is None:
         planned.append(
             steps.plan_application(
                 service=service.name,
@@ -193,14 +167,14 @@ def _steps(
             service=service.name,
             ref=target.release_ref,
             revision=revision,
-            expected=release.sha if release else None,
-            previous=release.revision if release else None,
+            expected=now.release.sha if now.release else None,
+            previous=now.release.revision if now.release else None,
         ),
         steps.plan_deploy(
             service=service.name,
             environment=target.name,
             revision=revision,
-            previous=current.revision if current else None,
+            previous=now.application.revision if now.application else None,
         ),
     ]
     return tuple(planned)

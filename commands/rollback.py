@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot import lookup, steps
+from bot import lookup, standing, steps
 from bot.command import Args, Command, Context, Knowledge, Scope, argument
-from bot.domain import Actor, Change, Environment, Plan, PlannedCommit, Platform, Service
+from bot.domain import Actor, Change, Environment, Plan, Platform, Service
 from bot.errors import PolicyDeniedError, UsageError
-from integrations.ports import Application, DeployedRevision, ReleaseRef
+from integrations.ports import DeployedRevision
 
 
 class Rollback(Args):
@@ -39,21 +39,21 @@ async def scope(args: Rollback, _actor: Actor, platform: Platform, knowledge: Kn
 async def plan(ctx: Context, args: Rollback) -> Plan:
     service = await lookup.existing_service(ctx.knowledge, args.service)
     target = lookup.release_environment(ctx.platform, args.environment, field="environment")
-    current = await ctx.backends.delivery.get_application(service.name, target.name)
-    if current is None or current.revision is None:
+    now = await standing.of(ctx, service.name, target)
+    if now.application is None or now.application.revision is None or now.revision is None:
         raise PolicyDeniedError(
             f"`{service.name}` runs nothing in {target.name}.",
             rule="something-to-roll-back",
             fix=f"`/platform promote {service.name} --to {target.name}` brings it there.",
         )
-    release = await ctx.backends.code_host.find_release(service.name, target.release_ref)
-    history = await ctx.backends.delivery.history(service.name, target.name, limit=50)
-    goal, known_good = await _goal(ctx, service, args.to, current=current, history=history)
-    comparison = await ctx.backends.code_host.compare(service.name, base=goal, head=current.revision)
+    live = now.application.revision
+    ran = await standing.history(ctx, service.name, target)
+    goal, known_good = await _goal(ctx, service, args.to, current=now.revision, ran=ran)
+    comparison = await ctx.backends.code_host.compare(service.name, base=goal, head=live)
     return Plan(
         command="rollback",
         title=f"Roll back {service.name} in {target.name}",
-        summary=f"From {current.revision[:7]} back to {goal[:7]}.",
+        summary=f"From {now.revision[:7]} back to {goal[:7]}.",
         service=service.name,
         team=service.team,
         environment=target.name,
@@ -64,29 +64,21 @@ async def plan(ctx: Context, args: Rollback) -> Plan:
                 service=service.name,
                 ref=target.release_ref,
                 revision=goal,
-                expected=release.sha if release else None,
-                previous=release.revision if release else None,
+                expected=now.release.sha if now.release else None,
+                previous=now.release.revision if now.release else None,
             ),
             steps.plan_deploy(
                 service=service.name,
                 environment=target.name,
                 revision=goal,
-                previous=current.revision,
+                previous=live,
             ),
         ),
-        commits=tuple(
-            PlannedCommit(
-                sha=one.sha,
-                subject=one.subject,
-                author_name=one.author_name,
-                author_email=one.author_email,
-            )
-            for one in comparison.commits
-        ),
+        commits=standing.commits(comparison),
         facts={
-            "target_revision": _approved(current, release),
-            "target_health": current.health.value,
-            "target_ref": release.sha if release else "",
+            "target_revision": now.revision,
+            "target_health": now.application.health.value,
+            "target_ref": now.release.sha if now.release else "",
             "goal_revision": goal,
             "rollback_known_good": "true" if known_good else "false",
         },
@@ -95,21 +87,15 @@ async def plan(ctx: Context, args: Rollback) -> Plan:
     )
 
 
-def _approved(current: Application, release: ReleaseRef | None) -> str:
-    if release is not None and release.sha == current.revision:
-        return release.revision
-    return current.revision or ""
-
-
 async def _goal(
     ctx: Context,
     service: Service,
     wanted: str,
     *,
-    current: Application,
-    history: Sequence[DeployedRevision],
+    current: str,
+    ran: Sequence[DeployedRevision],
 ) -> tuple[str, bool]:
-    """The revision to go back to, as the backend ran it, and whether it was healthy there."""
+    """The approved revision to go back to, and whether it was healthy there."""
     if wanted:
         commit = await ctx.backends.code_host.find_commit(service.name, wanted)
         if commit is None:
@@ -118,10 +104,10 @@ async def _goal(
                 fix="Give a commit hash or a tag of its repository.",
                 fields={"to": "No such commit or tag."},
             )
-        if commit.sha == current.revision:
+        if commit.sha == current:
             raise PolicyDeniedError(f"{commit.sha[:7]} is what runs already.", rule="something-to-roll-back")
-        return commit.sha, any(one.healthy for one in history if one.revision == commit.sha)
-    earlier = next((one for one in history if one.healthy and one.revision != current.revision), None)
+        return commit.sha, any(one.healthy for one in ran if one.revision == commit.sha)
+    earlier = next((one for one in ran if one.healthy and one.revision != current), None)
     if earlier is None:
         raise PolicyDeniedError(
             f"No other revision of `{service.name}` was ever healthy there, so there is nothing to go back to.",

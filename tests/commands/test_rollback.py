@@ -8,7 +8,7 @@ import pytest
 from fake_context import REQUEST_ID, FakeContext, FakeKnowledge, make_service
 
 from bot.command import Scope
-from bot.domain import Change, plan_hash
+from bot.domain import Change, DeploymentRecord, plan_hash
 from bot.errors import PolicyDeniedError, TemporaryBackendError, UsageError
 from commands.rollback import Rollback, command, plan, scope
 from integrations.ports import Health, ReleaseRef
@@ -97,6 +97,38 @@ async def test_by_default_it_goes_back_to_the_last_revision_that_was_healthy(ctx
     }
     assert planned.cost is None
     assert planned.announce == "orders ⟲ production"
+
+
+def carried(ctx: FakeContext, number: int) -> None:
+    """Production runs this revision, healthy, by a release commit of its own, as a rollback leaves it."""
+    release = released(ctx, number)
+    ctx.backends.delivery.runs("orders", "production", release.sha)
+    record = DeploymentRecord(
+        service="orders",
+        environment="production",
+        revision=release.revision,
+        ref_revision=release.sha,
+        healthy=True,
+        deployed_by="UOMAR00001",
+        deployed_at=ctx.now,
+    )
+    ctx.knowledge.deployments.insert(0, record)
+
+
+async def test_after_a_rollback_the_next_one_goes_back_further(ctx: FakeContext) -> None:
+    """The second runs by a release commit: going back means the first, not the second under its own name."""
+    carried(ctx, 2)
+    made = await plan(ctx, ARGS)
+    assert made.facts["target_revision"] == revision(ctx, 2)
+    assert made.facts["goal_revision"] == revision(ctx, 1)
+
+
+async def test_a_revision_that_was_healthy_inside_a_release_commit_is_known_as_good(ctx: FakeContext) -> None:
+    ctx.backends.delivery.past.clear()
+    carried(ctx, 2)
+    runs(ctx, 3, health=Health.DEGRADED)
+    made = await plan(ctx, Rollback(service="orders", to=revision(ctx, 2)))
+    assert made.facts["rollback_known_good"] == "true"
 
 
 async def test_a_named_revision_is_judged_by_whether_it_was_ever_healthy_there(ctx: FakeContext) -> None:

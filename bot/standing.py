@@ -1,0 +1,60 @@
+"""How a service stands in an environment, in the revisions that people approved.
+
+A release ref may carry an approved revision by a commit of its own (a merge, or a forward commit of a rollback), and that commit
+is what the backend runs and remembers. People asked for and approved the revision, so plans speak of that one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bot.command import Context
+from bot.domain import Environment, PlannedCommit, PlannedFile
+from integrations.ports import Application, Comparison, DeployedRevision, ReleaseRef
+
+HISTORY_LIMIT = 50
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`revision` is the approved one that runs; None where nothing does."""
+
+    application: Application | None
+    release: ReleaseRef | None
+    revision: str | None
+
+
+async def of(ctx: Context, service: str, environment: Environment) -> Standing:
+    """Raises BackendError when it cannot be asked."""
+    application = await ctx.backends.delivery.get_application(service, environment.name)
+    if environment.follows:
+        return Standing(application, None, application.revision if application else None)
+    release = await ctx.backends.code_host.find_release(service, environment.release_ref)
+    revision = application.revision if application else None
+    if release is not None and revision == release.sha:
+        revision = release.revision
+    return Standing(application, release, revision)
+
+
+async def history(ctx: Context, service: str, environment: Environment) -> list[DeployedRevision]:
+    """What ran there, newest first, each by its approved revision as far as the bot's own records tell."""
+    records = await ctx.knowledge.list_deployments(service, environment.name, limit=HISTORY_LIMIT)
+    approved = {one.ref_revision: one.revision for one in records}
+    ran = await ctx.backends.delivery.history(service, environment.name, limit=HISTORY_LIMIT)
+    return [replace(one, revision=approved.get(one.revision, one.revision)) for one in ran]
+
+
+def commits(comparison: Comparison) -> tuple[PlannedCommit, ...]:
+    return tuple(
+        PlannedCommit(
+            sha=one.sha, subject=one.subject, author_name=one.author_name, author_email=one.author_email
+        )
+        for one in comparison.commits
+    )
+
+
+def files(comparison: Comparison) -> tuple[PlannedFile, ...]:
+    return tuple(
+        PlannedFile(path=one.path, status=one.status, additions=one.additions, deletions=one.deletions)
+        for one in comparison.files
+    )
