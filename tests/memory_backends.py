@@ -1,6 +1,6 @@
 """All five ports in memory, for scenarios that are about people and not about processes: quick, truthful, and breakable.
 
-They keep the contract of integrations/ports.py: marks by request id, compare before write, the same operation never twice. What
+They keep the contract of integrations/ports: marks by request id, compare before write, the same operation never twice. What
 they share, and what a test may order, is memory_world.py. Nothing here knows the bot beyond its errors.
 """
 
