@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import copy
 import hashlib
@@ -99,8 +98,6 @@ class FakeGitHub:
             raise httpx.ConnectError("Name or service not known", request=request)
         if fault.how == "late":
             raise httpx.ReadTimeout("", request=request)
-        if fault.how == "hang":
-            await asyncio.Event().wait()
         if fault.how == "garbage":
             return httpx.Response(200, text="<html>Unicorn!</html>")
         status, headers, body = fault.answer

@@ -67,6 +67,9 @@ BYPASS = sent(
         "bypass_mode": either("always"),
     }
 )
+RULE = {
+    "oneOf": [sent({"type": either(one)}) for one in ("creation", "update", "deletion", "non_fast_forward")]
+}
 RULESET = sent(
     {
         "name": TEXT,
@@ -74,7 +77,7 @@ RULESET = sent(
         "enforcement": either("active"),
         "bypass_actors": listed(BYPASS),
         "conditions": sent({"ref_name": sent({"include": listed(TEXT), "exclude": listed(TEXT)})}),
-        "rules": listed(sent({"type": either("creation", "update", "deletion", "non_fast_forward")})),
+        "rules": listed(RULE),
     }
 )
 SOME_RULESET = given(id=WHOLE, name=TEXT, source=TEXT, enforcement=TEXT)
