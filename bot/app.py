@@ -85,94 +85,114 @@ async def open_bot(
     `open_backends` is for whoever has all five ports in hand already; by default platform.yml names them. `tuning` says how
     eager the engine is.
     """
-    commands = registry.load_commands()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(
-            Store.open(config.secrets.database_url.get_secret_value(), clock=clock, enqueue=workflow.enqueue)
-        )
-        surroundings = Surroundings(
-            state_folder=config.state_folder,
-            base_folder=config.path.parent,
-            entities=store,
-            secrets={name: value.get_secret_value() for name, value in config.secrets.others.items()},
-        )
-        backends = await stack.enter_async_context(open_backends(config, surroundings))
-        client = await _slack_client(stack, config)
-        identity = await _identify(client)
-        people = Directory(client, config.platform, clock)
+        ground = await _open_ground(stack, config, open_backends, clock)
+        people = Directory(ground.client, config.platform, clock)
         planner = Planner(
             platform=config.platform,
-            commands=commands,
-            backends=backends,
-            knowledge=store,
+            commands=ground.commands,
+            backends=ground.backends,
+            knowledge=ground.store,
             people=people,
             clock=clock,
         )
         engine = await stack.enter_async_context(
             Engine.open(
-                store,
-                commands=commands,
-                backends=backends,
+                ground.store,
+                commands=ground.commands,
+                backends=ground.backends,
                 platform=lambda: config.platform,
                 replan=planner.replan,
                 clock=clock,
                 tuning=tuning,
             )
         )
-        tasks = Tasks()
-        metrics = Metrics()
-        targets = Targets(platform=config.platform, people=people)
-        decisions = Decisions(
-            store=store, people=people, platform=config.platform, targets=targets, clock=clock
-        )
-        dispatcher = Dispatcher(
-            platform=config.platform,
-            commands=commands,
-            store=store,
-            people=people,
-            planner=planner,
-            decisions=decisions,
-            targets=targets,
-            tasks=tasks,
-            clock=clock,
-        )
-        cards = Cards(
-            store=store,
-            client=client,
-            commands=commands,
-            pace=Pace(now=time.monotonic),
-            tasks=tasks,
-            metrics=metrics,
-            clock=clock,
-        )
-        edge = SlackEdge(
-            client=client,
-            signing_secret=config.secrets.slack_signing_secret.get_secret_value(),
-            identity=identity,
-            dispatcher=dispatcher,
-            decisions=decisions,
-            people=people,
-            store=store,
-            tasks=tasks,
-            metrics=metrics,
-        )
-        ticker = Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock)
-        bot = Bot(
-            config=config,
-            commands=commands,
-            store=store,
-            backends=backends,
-            client=client,
-            edge=edge,
-            dispatcher=dispatcher,
-            cards=cards,
-            ticker=ticker,
-            engine=engine,
-            tasks=tasks,
-            metrics=metrics,
-        )
+        bot = _assemble(config, ground, people=people, planner=planner, engine=engine)
         await stack.enter_async_context(_working(bot))
         yield bot
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What is opened first and closed last: the database, the company's systems, Slack."""
+
+    commands: Mapping[str, Command]
+    store: Store
+    backends: Backends
+    client: AsyncWebClient
+    identity: Mapping[str, object]
+    clock: Callable[[], datetime]
+
+
+async def _open_ground(
+    stack: AsyncExitStack, config: Config, open_backends: OpenBackends, clock: Callable[[], datetime]
+) -> _Ground:
+    commands = registry.load_commands()
+    store = await stack.enter_async_context(
+        Store.open(config.secrets.database_url.get_secret_value(), clock=clock, enqueue=workflow.enqueue)
+    )
+    surroundings = Surroundings(
+        state_folder=config.state_folder,
+        base_folder=config.path.parent,
+        entities=store,
+        secrets={name: value.get_secret_value() for name, value in config.secrets.others.items()},
+    )
+    backends = await stack.enter_async_context(open_backends(config, surroundings))
+    client = await _slack_client(stack, config)
+    return _Ground(commands, store, backends, client, await _identify(client), clock)
+
+
+def _assemble(config: Config, ground: _Ground, *, people: Directory, planner: Planner, engine: Engine) -> Bot:
+    """The parts that only hold each other: nothing here is opened or awaited."""
+    store, platform, clock = ground.store, config.platform, ground.clock
+    tasks, metrics = Tasks(), Metrics()
+    targets = Targets(platform=platform, people=people)
+    decisions = Decisions(store=store, people=people, platform=platform, targets=targets, clock=clock)
+    dispatcher = Dispatcher(
+        platform=platform,
+        commands=ground.commands,
+        store=store,
+        people=people,
+        planner=planner,
+        decisions=decisions,
+        targets=targets,
+        tasks=tasks,
+        clock=clock,
+    )
+    edge = SlackEdge(
+        client=ground.client,
+        signing_secret=config.secrets.slack_signing_secret.get_secret_value(),
+        identity=ground.identity,
+        dispatcher=dispatcher,
+        decisions=decisions,
+        people=people,
+        store=store,
+        tasks=tasks,
+        metrics=metrics,
+    )
+    cards = Cards(
+        store=store,
+        client=ground.client,
+        commands=ground.commands,
+        pace=Pace(now=time.monotonic),
+        tasks=tasks,
+        metrics=metrics,
+        clock=clock,
+    )
+    return Bot(
+        config=config,
+        commands=ground.commands,
+        store=store,
+        backends=ground.backends,
+        client=ground.client,
+        edge=edge,
+        dispatcher=dispatcher,
+        cards=cards,
+        ticker=Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock),
+        engine=engine,
+        tasks=tasks,
+        metrics=metrics,
+    )
 
 
 async def _slack_client(stack: AsyncExitStack, config: Config) -> AsyncWebClient:

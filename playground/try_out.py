@@ -23,6 +23,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOG_LINES_SHOWN = 5
 _PR_SET_PDEATHSIG = 1
+REAL_SETUP = ("SLACK_", "DATABASE_URL", "PLATFORM_")
+"""Beginnings of variables that would lead a try-out to somebody's real workspace, database or configuration."""
 
 TRY_THIS = """\
 Platform is running: {url}   (Ctrl-C stops everything; what happened is kept in {folder}/)
@@ -45,10 +47,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def environment_for(playground: Playground, folder: Path, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment the app is started with. Proxies are left out: everything is on this machine."""
-    kept = {name: value for name, value in base.items() if not name.lower().endswith("_proxy")}
+    """The environment the app is started with: this workspace, this folder, and nothing of a real set-up that the shell may
+    hold. Proxies are left out too: everything is on this machine."""
+    kept = {name: value for name, value in base.items() if not name.upper().startswith(REAL_SETUP)}
     return {
-        **kept,
+        **{name: value for name, value in kept.items() if not name.lower().endswith("_proxy")},
         "SLACK_API_URL": playground.api_url,
         "SLACK_BOT_TOKEN": playground.bot_token,
         "SLACK_APP_TOKEN": playground.app_token,

@@ -197,3 +197,16 @@ async def test_secrets_of_the_persons_own_slack_are_not_used(tmp_path: Path) -> 
             playground.api_url,
         )
         assert given["PATH"] == "/bin"
+
+
+async def test_a_real_database_in_the_shell_is_never_touched(tmp_path: Path) -> None:
+    async with Playground(ROOT / "manifest.yml") as playground:
+        theirs = {
+            "DATABASE_URL": "postgresql://production",
+            "DATABASE_URL_FILE": "/run/secrets/database",
+            "PLATFORM_CONFIG": "/etc/platform.yml",
+            "SLACK_BOT_TOKEN_FILE": "/run/secrets/token",
+        }
+        given = environment_for(playground, tmp_path, theirs)
+        assert not set(theirs) & set(given)
+        assert given["PLATFORM_STATE"] == str(tmp_path)
