@@ -270,9 +270,9 @@ class Backstage:
         return answer
 
     async def _post(self, target: str) -> bool:
-        """False: the location was there. Only backends that do not know `onConflict` tell (409)."""
+        """False: the location was there. Refreshing on conflict, which an operator can make the default, would hide that."""
         body = {"type": "url", "target": target}
-        call = Call("POST", "/locations", {"onConflict": "refresh"}, body, accept=frozenset({409}))
+        call = Call("POST", "/locations", {"onConflict": "reject"}, body, accept=frozenset({409}))
         answer = await self._http.send(call)
         if answer.status == 409:
             self._require("ConflictError", answer)

@@ -107,7 +107,10 @@ class FakeBackstage:
     forgets_seconds: float = 2.0
     read_only: bool = False
     permissions: frozenset[str] | None = None
-    knows_on_conflict: bool = True
+    refreshes_by_default: bool = False
+    """catalog.defaultLocationConflictStrategy: refresh."""
+    old: bool = False
+    """Knows no onConflict and does not tell `exists`."""
     calls: list[str] = field(default_factory=list)
 
     # ------------------------------------------------------------ what a test sees and sets
@@ -214,7 +217,9 @@ class FakeBackstage:
         standing = next((one for one in self.locations if one["target"] == target), None)
         if dry:
             return self._dry_run(target, exists=standing is not None)
-        if standing is not None and not (self.knows_on_conflict and params.get("onConflict") == "refresh"):
+        default = "refresh" if self.refreshes_by_default else "reject"
+        refresh = not self.old and params.get("onConflict", default) == "refresh"
+        if standing is not None and not refresh:
             return refused(409, "ConflictError", f"Location url:{target} already exists")
         location = standing or self.register(target)
         return httpx.Response(201, json={"location": location, "entities": []})
@@ -227,7 +232,8 @@ class FakeBackstage:
             return refused(400, "InputError", file)
         location = {"id": f"url:{target}", "type": "url", "target": target, "entityRef": "location:default/x"}
         entities = [location_entity(target), file]
-        return httpx.Response(201, json={"exists": exists, "location": location, "entities": entities})
+        told = {} if self.old else {"exists": exists}
+        return httpx.Response(201, json={**told, "location": location, "entities": entities})
 
     def _delete(self, location_id: str) -> httpx.Response:
         uuid.UUID(location_id)

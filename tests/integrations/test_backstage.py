@@ -234,10 +234,10 @@ async def test_a_name_that_cannot_be_one_is_never_sent(
     assert fake.calls == []
 
 
-async def test_an_older_backend_that_says_409_is_understood(
+async def test_an_older_backend_that_says_409_only_is_understood(
     catalog: backstage.Backstage, fake: FakeBackstage
 ) -> None:
-    fake.knows_on_conflict = False
+    fake.old = True
     fake.faults = [Fault("POST", lost, executed=True)]
     assert (await until_ensured(catalog, fake)).request_id == "r1"
     assert fake.targets() == [FILE]
@@ -281,6 +281,30 @@ async def test_what_another_request_registered_is_not_adopted(
     assert caught.value.kind is BackendErrorKind.ALREADY_EXISTS
     await catalog.remove_entity("orders", request_id="r1")
     assert fake.targets() == [FILE]
+    await fake.clock.sleep(600)
+    await catalog.remove_entity("orders", request_id="r2")
+    assert fake.targets() == []
+
+
+async def test_a_name_that_was_lost_to_another_repository_is_given_up_cleanly(
+    catalog: backstage.Backstage, fake: FakeBackstage
+) -> None:
+    """Backstage takes both files and lets the first one processed have the name."""
+    fake.files[FILE] = component(**{"platform-bot/request-id": "r-copied"})
+    fake.lag_seconds = float("inf")
+    with pytest.raises(TemporaryBackendError):
+        await catalog.ensure_entity(ORDERS, request_id="r1")
+    theirs = "https://github.com/acme/payments/blob/main/catalog-info.yaml"
+    fake.emit(component(), file=theirs, origin=theirs)
+    found = await catalog.find_entity("orders")
+    assert found is not None
+    assert found.request_id is None
+    with pytest.raises(PermanentBackendError) as caught:
+        await catalog.ensure_entity(ORDERS, request_id="r1")
+    assert caught.value.kind is BackendErrorKind.ALREADY_EXISTS
+    await catalog.remove_entity("orders", request_id="r1")
+    assert fake.targets() == []
+    assert await catalog.find_entity("orders") == found
 
 
 async def test_two_requests_at_once_have_one_winner(
@@ -293,6 +317,9 @@ async def test_two_requests_at_once_have_one_winner(
     assert sum(isinstance(result, Entity) for result in results) == 1
     assert sum(isinstance(result, PermanentBackendError) for result in results) == 3
     assert fake.targets() == [FILE]
+    (winner,) = (result for result in results if isinstance(result, Entity))
+    await catalog.remove_entity("orders", request_id=str(winner.request_id))
+    assert fake.targets() == []
 
 
 @pytest.mark.parametrize(
@@ -323,10 +350,11 @@ async def test_a_location_that_somebody_registered_first_is_used_and_left_standi
     assert fake.targets() == [FILE]
 
 
+@pytest.mark.parametrize("refreshes_by_default", [False, True])
 async def test_a_location_registered_between_trial_and_registration_is_left_standing(
-    catalog: backstage.Backstage, fake: FakeBackstage
+    catalog: backstage.Backstage, fake: FakeBackstage, refreshes_by_default: bool
 ) -> None:
-    fake.knows_on_conflict = False
+    fake.refreshes_by_default = refreshes_by_default
 
     def somebody_is_faster(_request: Any) -> Any:
         fake.register(FILE)
@@ -362,8 +390,9 @@ async def test_a_location_that_leads_to_many_files_is_never_taken_back(
     everything = "https://github.com/acme/catalog/blob/main/all.yaml"
     fake.register(everything)
     fake.emit(component(**{"platform-bot/request-id": "r1"}), file=FILE, origin=everything)
+    fake.register(FILE)
     await catalog.remove_entity("orders", request_id="r1")
-    assert fake.targets() == [everything]
+    assert fake.targets() == [everything, FILE]
 
 
 async def test_a_row_of_the_local_catalog_says_nothing_of_backstage(
@@ -387,9 +416,10 @@ async def test_an_orphan_is_registered_anew(catalog: backstage.Backstage, fake: 
 async def test_undo_unregisters_and_may_be_repeated(
     catalog: backstage.Backstage, fake: FakeBackstage, store: MemoryStore
 ) -> None:
+    fake.register("https://github.com/acme/payments/blob/main/catalog-info.yaml")
     await catalog.ensure_entity(ORDERS, request_id="r1")
     await catalog.remove_entity("orders", request_id="r1")
-    assert fake.targets() == []
+    assert fake.targets() == ["https://github.com/acme/payments/blob/main/catalog-info.yaml"]
     assert await catalog.find_entity("orders") is None
     assert store.rows == {}
     await catalog.remove_entity("orders", request_id="r1")
@@ -407,6 +437,19 @@ async def test_undo_before_the_entity_appeared_leaves_nothing(
     await fake.clock.sleep(600)
     assert fake.targets() == []
     assert await catalog.find_entity("orders") is None
+
+
+async def test_an_undo_that_only_claims_success_is_found_out_before_the_entity_appears(
+    catalog: backstage.Backstage, fake: FakeBackstage
+) -> None:
+    fake.lag_seconds = 300.0
+    with pytest.raises(TemporaryBackendError):
+        await catalog.ensure_entity(ORDERS, request_id="r1")
+    fake.faults = [Fault("DELETE", lambda _request: httpx.Response(204))]
+    with pytest.raises(TemporaryBackendError, match="still lists"):
+        await catalog.remove_entity("orders", request_id="r1")
+    await until_removed(catalog, fake)
+    assert fake.targets() == []
 
 
 async def test_undo_waits_until_the_name_is_free(catalog: backstage.Backstage, fake: FakeBackstage) -> None:
@@ -523,6 +566,23 @@ async def test_a_proxy_s_404_is_not_an_answer_about_the_catalog(
     assert "base_url" in caught.value.sentence
 
 
+@pytest.mark.parametrize("status", [400, 404, 409, 418])
+@pytest.mark.parametrize("real", [True, False], ids=["registering", "on trial"])
+async def test_what_a_proxy_refuses_is_neither_success_nor_final(
+    catalog: backstage.Backstage, fake: FakeBackstage, status: int, real: bool
+) -> None:
+    fake.faults = [Fault("POST", lambda _request: httpx.Response(status, text="no"), times=3, real=real)]
+    with pytest.raises(TemporaryBackendError, match="something else answers there"):
+        await catalog.ensure_entity(ORDERS, request_id="r1")
+    assert fake.targets() == []
+    await until_ensured(catalog, fake)
+    fake.faults = [Fault("DELETE", lambda _request: httpx.Response(status, text="no"), times=3)]
+    with pytest.raises(TemporaryBackendError, match="something else answers there"):
+        await catalog.remove_entity("orders", request_id="r1")
+    await until_removed(catalog, fake)
+    assert fake.targets() == []
+
+
 async def test_a_backend_that_stays_away_is_left_alone_for_a_moment(
     catalog: backstage.Backstage, fake: FakeBackstage
 ) -> None:
@@ -564,6 +624,20 @@ async def test_what_may_not_be_registered_is_said_for_good(
 
 
 # ---------------------------------------------------------------- facts
+
+
+async def test_services_live_in_the_namespace_that_is_set(fake: FakeBackstage, store: MemoryStore) -> None:
+    settings = backstage.Settings(base_url="https://backstage.example.com", namespace="shop")
+    file = component()
+    file["metadata"]["namespace"] = "shop"
+    fake.files[FILE] = file
+    fake.emit(component(), file="https://example.com/other", origin="https://example.com/other")
+    async with backstage.connect(
+        settings, place(store), transport=fake.transport(), timing=fake.clock.timing()
+    ) as catalog:
+        made = await catalog.ensure_entity(ORDERS, request_id="r1")
+        assert made.links["Catalog"].endswith("/catalog/shop/component/orders")
+        assert [entity.request_id for entity in await catalog.search("orders")] == ["r1"]
 
 
 async def test_owner_and_on_call_are_read_back_as_facts(fake: FakeBackstage, store: MemoryStore) -> None:
