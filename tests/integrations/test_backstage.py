@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -838,3 +839,9 @@ def test_the_address_of_the_file_follows_the_code_host() -> None:
     assert backstage.location_target(forgejo, entity) == (
         "https://git.example.com/acme/orders/src/branch/main/catalog-info.yaml"
     )
+
+
+def test_the_page_grants_exactly_what_check_asks_for() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "backends" / "backstage.md").read_text(encoding="utf-8")
+    snippet = page.split("accessRestrictions:", 1)[1].split("```", 1)[0]
+    assert set(re.findall(r"- (catalog\.[a-z.]+)", snippet)) == ALL
