@@ -168,7 +168,7 @@ def _commit_blocks(plan: Plan) -> list[views.Block]:
     blocks: list[views.Block] = []
     if plan.commits:
         count = len(plan.commits)
-        rows = [f"*{count} commit{'' if count == 1 else 's'}*"]
+        rows = [f"*{views.count(count, 'commit')}*"]
         rows += [
             f"{views.code(one.sha[:7])} {views.escape(views.cut(one.subject, 90))} · {views.escape(one.author_name)}"
             for one in plan.commits[:COMMITS_SHOWN]
@@ -182,8 +182,7 @@ def _commit_blocks(plan: Plan) -> list[views.Block]:
         more = len(plan.files) - FILES_SHOWN
         blocks.append(
             views.context(
-                f"{len(plan.files)} file{'' if len(plan.files) == 1 else 's'}: {shown}"
-                + (f" and {more} more" if more > 0 else "")
+                f"{views.count(len(plan.files), 'file')}: {shown}" + (f" and {more} more" if more > 0 else "")
             )
         )
     return blocks

@@ -61,6 +61,11 @@ def link(url: str, label: str) -> str:
     return f"{escape(label)}: {code(url)}"
 
 
+def count(number: int, thing: str) -> str:
+    """`1 service`, `2 services`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def short(revision: str) -> str:
     """The abbreviated hash people know."""
     return revision[:7]

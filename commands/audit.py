@@ -73,7 +73,7 @@ async def answer(ctx: Context, args: Audit) -> Reply:
             f"Chain head of this page: {views.code(page[0].hash[:16])} · `python -m bot audit verify`"
         )
     )
-    return Reply(f"{len(page)} audit events, newest first", blocks)
+    return Reply(f"{views.count(len(page), 'audit event')}, newest first", blocks)
 
 
 def _row(event: AuditEvent) -> str:

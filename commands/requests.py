@@ -37,7 +37,7 @@ async def answer(ctx: Context, args: Requests) -> Reply:
     if more:
         flags = "".join(f" --{name}" for name in ("mine", "pending", "all") if getattr(args, name))
         blocks.append(views.context(f"Older: `/platform requests{flags} --before {page[-1].id}`"))
-    return Reply(f"{len(page)} requests", blocks)
+    return Reply(views.count(len(page), "request"), blocks)
 
 
 command = Command(

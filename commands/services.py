@@ -37,7 +37,7 @@ async def answer(ctx: Context, args: Services) -> Reply:
         rest = f" {args.text}" if args.text else ""
         blocks.append(views.context(f"More: `/platform services{rest} --after {page[-1].name}`"))
     names = ", ".join(one.name for one in page)
-    return Reply(f"{len(page)} services: {names}", blocks)
+    return Reply(f"{views.count(len(page), 'service')}: {names}", blocks)
 
 
 command = Command(

@@ -245,7 +245,8 @@ async def _mine(ctx: Context) -> Reply:
         )
         return Reply(text, [views.section(text)])
     return Reply(
-        f"{len(waiting)} waiting for you, {len(mine)} open requests, {len(services)} services",
+        f"{len(waiting)} waiting for you, {views.count(len(mine), 'open request')}, "
+        f"{views.count(len(services), 'service')}",
         views.fit(blocks),
     )
 

@@ -61,7 +61,7 @@ async def test_an_event_is_one_line_with_what_tells_it_from_others() -> None:
     assert line.endswith(
         " · <@UALICE0001> · *request.opened* · orders production · `r-7k2m9xq` · deploy – &lt;!here&gt; now"
     )
-    assert reply.text == "1 audit events, newest first"
+    assert reply.text == "1 audit event, newest first"
 
 
 async def test_what_the_platform_did_by_itself_is_said_so() -> None:
@@ -88,7 +88,7 @@ async def test_only_what_happened_since_then_is_shown() -> None:
     ctx = FakeContext(knowledge=FakeKnowledge(events=[old]))
     nothing = assert_reply(await answer(ctx, Audit()))
     assert nothing.text == "Nothing happened in the last 7d that fits. Try `--since 4w`."
-    assert assert_reply(await answer(ctx, Audit(since="4w"))).text == "1 audit events, newest first"
+    assert assert_reply(await answer(ctx, Audit(since="4w"))).text == "1 audit event, newest first"
 
 
 async def test_one_persons_deeds() -> None:
@@ -96,5 +96,5 @@ async def test_one_persons_deeds() -> None:
     reply = assert_reply(
         await answer(FakeContext(knowledge=FakeKnowledge(events=events)), Audit(person="UOMAR00001"))
     )
-    assert reply.text == "1 audit events, newest first"
+    assert reply.text == "1 audit event, newest first"
     assert words(reply).startswith("`2`")

@@ -29,7 +29,7 @@ async def test_services_are_listed_by_name_with_owner_and_description() -> None:
 
 async def test_a_text_narrows_the_list() -> None:
     reply = assert_reply(await answer(context("billing", "orders"), Services(text="BILL")))
-    assert reply.text == "1 services: billing"
+    assert reply.text == "1 service: billing"
 
 
 async def test_the_next_page_goes_on_where_this_one_ended_and_keeps_the_text() -> None:

@@ -281,7 +281,7 @@ async def test_mine_lists_what_waits_for_me_my_requests_and_my_teams_services(ct
     ]
     ctx.knowledge.services = [make_service(), make_service("ledger", team="payments")]
     reply = assert_reply(await answer(ctx, Status()))
-    assert reply.text == "1 waiting for you, 1 open requests, 1 services"
+    assert reply.text == "1 waiting for you, 1 open request, 1 service"
     shown = words(reply)
     waiting, own = shown.index("*Waits for you*"), shown.index("*Your open requests*")
     assert waiting < shown.index("Waits for Lena") < own < shown.index("Lena's own")
