@@ -26,8 +26,8 @@ from integrations._kubernetes_cluster import BACKEND, Cluster, Tokens
 Object = dict[str, Any]
 """A Kubernetes object, as JSON."""
 
-LIMITS: Final = Limits(connect_seconds=5.0, read_seconds=35.0, concurrency=10)
-"""Admission webhooks may take 30 s of a write."""
+LIMITS: Final = Limits(connect_seconds=5.0, read_seconds=35.0, concurrency=10, attempts=4)
+"""Admission webhooks may take 30 s of a write. Fewer attempts than open the breaker, so that one call tells its own reason."""
 PAGE: Final = 500
 POLL_SECONDS: Final = 0.5
 NOTHING: Final[Mapping[str, str]] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import os
 import ssl
@@ -204,14 +203,14 @@ def kubeconfig_cluster(file: Path, *, context: str | None) -> Cluster:
         server = str(cluster["server"]).rstrip("/")
     except OSError as error:
         raise StartError(f"The kubeconfig cannot be read: {error}", fix="Check `kubeconfig`.") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         wrong = f"{file} is not a kubeconfig the bot can use: {type(error).__name__}: {error}"
         raise StartError(wrong, fix="Check `kubeconfig` and `context`.") from error
     return Cluster(server, tls, tokens, f"{file}, context {chosen}")
 
 
-def _part(config: Mapping[str, Any], key: str) -> Any:
-    value = config.get(key)
+def _part(config: object, key: str) -> Any:
+    value = config.get(key) if isinstance(config, Mapping) else None
     if not value:
         raise ValueError(f"it has no {key}")
     return value

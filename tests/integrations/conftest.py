@@ -1,5 +1,6 @@
-"""Fixtures of the backends' tests. Names only: what they do is in `tests/kube.py`."""
+"""Fixtures of the backends' tests. Names only: what they do is in `tests/kube.py` and `tests/claiming.py`."""
 
+from claiming import place
 from kube import admin, kubeconfig, namespace, server, stranger
 
-__all__ = ["admin", "kubeconfig", "namespace", "server", "stranger"]
+__all__ = ["admin", "kubeconfig", "namespace", "place", "server", "stranger"]
