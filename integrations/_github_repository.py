@@ -23,7 +23,7 @@ from integrations._github_shapes import (
     parse,
     ruleset_body,
     same_ruleset,
-    undone_name,
+    undone_names,
 )
 from integrations._http import Call
 
@@ -61,7 +61,7 @@ class Repositories:
         found = await self._find_at(check_name(name))
         if found is None or found.owner.login.lower() != self._blueprint.organisation.lower():
             return None
-        if found.request_id and found.name == undone_name(name, found.request_id):
+        if found.request_id and found.name in undone_names(name, found.request_id):
             return None
         return found
 
@@ -71,12 +71,15 @@ class Repositories:
         )
 
     async def managed(self, name: str) -> RepositoryAnswer:
+        """One that carries our mark or our topic: somebody who rewords a description does not stop promotions."""
         found = await self.find(name)
         if found is None:
             raise refuse(f"There is no repository named {name}.", BackendErrorKind.NOT_FOUND)
-        if found.request_id is None:
+        if found.request_id is None and MANAGED_TOPIC not in found.topics:
             raise refuse(
-                f"The repository {name} was not made by the platform.", BackendErrorKind.ALREADY_EXISTS
+                f"The repository {name} was not made by the platform.",
+                BackendErrorKind.ALREADY_EXISTS,
+                fix=f"Give it the topic {MANAGED_TOPIC} if the platform may promote it.",
             )
         return found
 
@@ -237,20 +240,33 @@ class Repositories:
 
     async def remove(self, name: str, *, request_id: str) -> None:
         """Archived under another name, so that its own is free again; deleted where the settings say so."""
-        undone = undone_name(check_name(name), request_id)
-        for place in (name, undone):
-            found = await self._find_at(place)
-            # A redirect leads elsewhere; what carries another mark is somebody else's, and stays.
-            if found is None or found.name != place or found.request_id != request_id:
-                continue
-            if self._undo == "delete":
-                await self._delete(found)
-            elif place == name and not found.archived:
-                await self._api.write("PATCH", found.path, {"name": undone}, repeatable=False)
-                path = f"/repos/{segment(self._blueprint.organisation)}/{undone}"
-                await self._archive(await self._api.settled(path, RepositoryAnswer, what=undone))
-            else:
-                await self._archive(found)
+        aside = undone_names(check_name(name), request_id)
+        there = {place: await self._ours_at(place, request_id) for place in (name, *aside)}
+        found = there.pop(name)
+        for left in there.values():
+            # Of an undo that did not come to its end, or of one that was retried and undone again.
+            if left is not None:
+                await (self._delete(left) if self._undo == "delete" else self._archive(left))
+        if found is None or (found.archived and self._undo == "archive"):
+            return
+        if self._undo == "delete":
+            await self._delete(found)
+            return
+        free = next((place for place, left in there.items() if left is None), None)
+        if free is None:
+            raise refuse(
+                f"{name} was undone {len(aside)} times for one request.",
+                BackendErrorKind.CONFLICT,
+                fix=f"Delete {aside[0]} and its like on GitHub.",
+            )
+        await self._api.write("PATCH", found.path, {"name": free}, repeatable=False)
+        path = f"/repos/{segment(self._blueprint.organisation)}/{free}"
+        await self._archive(await self._api.settled(path, RepositoryAnswer, what=free))
+
+    async def _ours_at(self, place: str, request_id: str) -> RepositoryAnswer | None:
+        """A redirect leads elsewhere; what carries another mark is somebody else's, and stays."""
+        found = await self._find_at(place)
+        return found if found and found.name == place and found.request_id == request_id else None
 
     async def _delete(self, repository: RepositoryAnswer) -> None:
         async def holds() -> bool:

@@ -243,9 +243,10 @@ def marked_description(description: str, request_id: str) -> str:
     return f"{text[: DESCRIPTION_LIMIT - len(mark) - 1]} {mark}".strip()
 
 
-def undone_name(name: str, request_id: str) -> str:
+def undone_names(name: str, request_id: str) -> tuple[str, ...]:
     """Where an archived repository goes, so that its name is free again. The same request finds it again."""
-    return f"{name}-undone-{sha256(request_id.encode()).hexdigest()[:8]}"
+    first = f"{name}-undone-{sha256(request_id.encode()).hexdigest()[:8]}"
+    return (first, f"{first}-2", f"{first}-3")
 
 
 def move_tag(ref: str, request_id: str, revision: str) -> str:

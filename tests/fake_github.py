@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
 
+import fake_github_git_routes  # noqa: F401 - fills ROUTES
+import fake_github_routes  # noqa: F401 - fills ROUTES
 import github_shapes
 import httpx
-from fake_github_routes import ROUTES
-from fake_github_state import API, ORGANISATION, READING, Clock, Refusal, Repo, State
+from fake_github_state import API, ORGANISATION, READING, ROUTES, Clock, Refusal, Repo, State
 
 TOKEN = "ghp_sample"
 

@@ -1,8 +1,9 @@
-"""What the fake GitHub knows: organisation, repositories, tokens; and its clock, which moves only when somebody waits."""
+"""What the fake GitHub knows: organisation, repositories, tokens; its clock, which moves only when somebody waits; its routes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,3 +80,15 @@ class Refusal(Exception):  # noqa: N818 - it is GitHub's answer, not an error of
         if errors is not None:
             self.body["errors"] = errors
         self.headers = headers or {}
+
+
+Handler = Callable[..., tuple[Any, ...]]
+ROUTES: list[tuple[str, str, Handler]] = []
+
+
+def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
+    def keep(handler: Handler) -> Handler:
+        ROUTES.append((method, pattern, handler))
+        return handler
+
+    return keep
