@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +177,34 @@ def applications(state: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted(state.glob("runtime/[!.]*/application.json"))]
 
 
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    parent: int
+    command: str
+
+
+def processes() -> list[Process]:
+    """Everything that runs on this machine; the dead that nobody has buried do not."""
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="],
+        check=True,
+        capture_output=True,
+        text=True,
+        # It cuts lines at this width, whatever it is told.
+        env={**os.environ, "COLUMNS": "10000"},
+    )
+    rows = [line.split(maxsplit=3) for line in listed.stdout.splitlines()]
+    return [
+        Process(int(row[0]), int(row[1]), row[3])
+        for row in rows
+        if len(row) == 4 and not row[2].startswith("Z")
+    ]
+
+
 def running(mark: str) -> int:
-    """How many processes of services run that carry this word in their command line; the dead do not count."""
-    listed = subprocess.run(["ps", "-A", "-o", "stat=,args="], check=True, capture_output=True, text=True)
-    return sum(mark in line and not line.startswith("Z") for line in listed.stdout.splitlines())
+    """How many processes of services carry this word in their command line."""
+    return sum(mark in process.command for process in processes())
 
 
 async def read_runtime(state: Path, mark: str) -> dict[str, Any]:
@@ -249,6 +276,7 @@ def no_process_left(mark: str) -> Iterator[None]:
     try:
         yield
     finally:
-        listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True)
-        left = [line.split()[0] for line in listed.stdout.splitlines() if mark in line]
-        subprocess.run(["kill", "-9", *left], check=False) if left else None
+        for process in processes():
+            if mark in process.command:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)

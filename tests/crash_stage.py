@@ -47,14 +47,15 @@ SERVICE_PROGRAM = """
 import http.server, json, os
 
 SICK_IN = "{{ sick_in }}"
+if os.environ["ENVIRONMENT"] == SICK_IN:
+    raise SystemExit(3)
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        sick = self.path == "/healthz" and os.environ["ENVIRONMENT"] == SICK_IN
         said = {"version": os.environ["SERVICE_VERSION"], "environment": os.environ["ENVIRONMENT"]}
         said["database"] = "DATABASE_URL_FILE" in os.environ
         body = json.dumps(said).encode()
-        self.send_response(503 if sick else 200)
+        self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -96,7 +97,7 @@ def write_config(folder: Path, *, first_port: int) -> Path:
         "port_range": [first_port, first_port + 19],
         "poll_interval_seconds": 0.05,
         "follow_interval_seconds": 0.1,
-        "health_timeout_seconds": 2.0,
+        "health_timeout_seconds": 30.0,
         "stop_grace_seconds": 1.0,
     }
     path = folder / "platform.yml"

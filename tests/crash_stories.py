@@ -150,7 +150,7 @@ STORIES = {
         deeds=(
             types("alice", f"{CREATE} sick-service"),
             clicks("alice", "confirm", on=f"Create service {SERVICE}"),
-            waits_in_vain("was not healthy within", until="a choice is needed"),
+            waits_in_vain("It ended with exit code 3", until="a choice is needed"),
             clicks("alice", "undo", on="a choice is needed"),
         ),
         ends=("undone",),

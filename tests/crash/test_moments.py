@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from typing import Any
 
 import pytest
-from crash_report import differences
+from crash_report import differences, processes
 from crash_stage import Workshop
 from crash_stories import CHANNEL, CREATE, SERVICE, STORIES, Scene, Story, clicks
 
@@ -19,11 +18,8 @@ ON_SQLITE = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 
 def renderer_of(bot: int) -> int | None:
     """The process that renders golden paths for this bot."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "ppid=,pid=,args="], check=True, capture_output=True, text=True
-    )
-    rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
-    return next((int(row[1]) for row in rows if int(row[0]) == bot and "_copier_worker" in row[2]), None)
+    mine = (one.pid for one in processes() if one.parent == bot and "_copier_worker" in one.command)
+    return next(mine, None)
 
 
 async def types_and_is_left_alone(scene: Scene) -> bool:
