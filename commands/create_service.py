@@ -331,7 +331,7 @@ async def undo_repository(run: Run, arguments: JSON, _done: StepRecord) -> Done:
 
 async def do_catalog(run: Run, arguments: JSON) -> Done:
     repository = run.output("repository")
-    await run.backends.catalog.ensure_entity(
+    entity = await run.backends.catalog.ensure_entity(
         Entity(
             name=arguments["service"],
             title=arguments["service"],
@@ -343,7 +343,12 @@ async def do_catalog(run: Run, arguments: JSON) -> Done:
         ),
         request_id=run.request_id,
     )
-    return Done(detail=f"owner {arguments['team']}", external_id=arguments["service"])
+    shown = entity.links.get("Catalog")
+    return Done(
+        detail=f"owner {entity.owner}",
+        external_id=arguments["service"],
+        links=(Link("Catalog", shown),) if shown else (),
+    )
 
 
 async def undo_catalog(run: Run, arguments: JSON, _done: StepRecord) -> Done:
