@@ -121,7 +121,9 @@ class ApiApplications:
         selector = f"{shapes.SERVICE_LABEL}={service},{shapes.ENVIRONMENT_LABEL}={environment}"
         params = {"selector": selector, "appNamespace": self._namespace}
         body = await self._json(Call("GET", f"{ROOT}/applications", params=params))
-        items = [parse_application(each) for each in body.get("items") or ()]
+        if "items" not in body:
+            raise unreadable(BACKEND, "no list of Applications")
+        items = [parse_application(each) for each in body["items"] or ()]
         return next((each for each in items if each.name == f"{service}-{environment}"), None)
 
     async def has_project(self, name: str) -> bool:
