@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ ORDER = {
 }
 KEPT = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
 """A hash in other letters: two lives must agree on a tree, so it must not look like just any hash."""
+DIFFERENCES_SHOWN = 80
 SECONDS_TO_SETTLE = 15.0
 
 
@@ -84,7 +86,8 @@ def differences(undisturbed: dict[str, Any], found: dict[str, Any]) -> str:
     before, after = (
         json.dumps(one, indent=1, ensure_ascii=False).splitlines() for one in (undisturbed, found)
     )
-    return "\n".join(difflib.unified_diff(before, after, "undisturbed", "killed", lineterm="", n=4))
+    lines = difflib.unified_diff(before, after, "undisturbed", "killed", lineterm="", n=4)
+    return "\n".join(islice(lines, DIFFERENCES_SHOWN))
 
 
 # ---------------------------------------------------------------- the database
@@ -149,9 +152,12 @@ async def read_audit(url: str) -> dict[str, Any]:
 
 
 def read_repositories(state: Path) -> dict[str, Any]:
-    """Every repository's refs: how many commits each has, and exactly which files they hold."""
+    """Every repository's refs: how many commits each has, and exactly which files they hold.
+
+    What a kill left half made is hidden, and swept when it has lain there for an hour.
+    """
     found = {}
-    for repository in sorted(state.glob("git/**/*.git")):
+    for repository in sorted(state.glob("git/*.git")):
         refs = _git(repository, "for-each-ref", "--format=%(refname)").split()
         found[repository.name] = {
             "sound": _git(repository, "fsck", "--no-progress", "--no-dangling").strip(),

@@ -114,7 +114,7 @@ def waits_in_vain(words: str, *, until: str) -> Deed:
 
 def push_a_change(state: Path) -> None:
     """A person's commit to main: this version is sick wherever people depend on it."""
-    repository = next(state.glob(f"git/**/{SERVICE}.git"))
+    repository = next(state.glob(f"git/{SERVICE}.git"))
     work = state.parent / "work"
     who = ["-c", "user.name=Ola", "-c", "user.email=ola@users.example.com", "-c", "safe.directory=*"]
     for arguments in (["clone", "-q", str(repository), str(work)],):
