@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
+import jwt
 from pydantic import BaseModel
 
-from bot.errors import BackendError, BackendErrorKind, StartError
+from bot.errors import BackendError, BackendErrorKind
 from integrations._github_errors import BACKEND, refuse, translate
 from integrations._github_shapes import parse
 from integrations._http import Answer, Call, Http, Timing
@@ -30,14 +31,7 @@ class Signer(Protocol):
 
 
 def sign_rs256(claims: Mapping[str, Any], private_key: str) -> str:
-    """The one place that signs. Raises StartError where the library is not installed, refuses a key that is none."""
-    try:
-        import jwt  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        raise StartError(
-            "Signing in to GitHub as an App needs PyJWT.",
-            fix="Install `pyjwt[crypto]`, or give a token instead of `app_id`.",
-        ) from error
+    """The one place that signs; refuses a key that is none."""
     try:
         return str(jwt.encode(dict(claims), private_key, algorithm="RS256"))
     except (ValueError, TypeError, jwt.PyJWTError):

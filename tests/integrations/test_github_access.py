@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_github import TOKEN, FakeGitHub, Fault
 from github_stage import (
     APP,
@@ -116,9 +119,6 @@ def test_the_app_s_claims_live_nine_minutes_and_forgive_a_minute(fake: FakeGitHu
 
 
 def test_a_real_key_signs_what_its_public_half_verifies() -> None:
-    jwt = pytest.importorskip("jwt")
-    rsa = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa")
-    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
