@@ -232,16 +232,3 @@ def namespace_of(rule: str, spec: ClaimSpec) -> str:
         kind=BackendErrorKind.INVALID,
         fix="Shorten the team's or the environment's name, or change the rule `namespace`.",
     )
-
-
-def in_rule(rule: str, namespace: str, environment: str) -> bool:
-    """Whether the rule could have led there for this environment, whatever the team."""
-    any_label = "[a-z0-9-]+"
-    pattern = re.escape(rule)
-    for key, stands_for in {
-        "team": any_label,
-        "service": any_label,
-        "environment": re.escape(environment),
-    }.items():
-        pattern = pattern.replace(re.escape(f"{{{key}}}"), stands_for)
-    return re.fullmatch(pattern, namespace) is not None

@@ -35,6 +35,8 @@ async def check_all(
     where = kubernetes.cluster.origin
     try:
         detail = f"{await kubernetes.version()} at {kubernetes.cluster.server} ({where})"
+        if (state := kubernetes.breaker_state()) != "closed":
+            detail = f"{detail}; circuit breaker {state}"
         reachable = Finding("Kubernetes", ok=True, detail=detail)
         versions = await kubernetes.served_versions(GROUP)
     except BackendError as error:

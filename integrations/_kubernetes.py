@@ -1,7 +1,7 @@
 """The few things a backend asks of a Kubernetes API server, done with care. For every kind of object; knows none of them.
 
 Writing is server-side apply under a field manager and never by force: what somebody else holds stays theirs, and they are named.
-Deleting binds to the object that was read (uid and resourceVersion), never to its name alone. Deadlines, retries, the
+Deleting binds to the object that was read, never to its name alone. Deadlines, retries, the
 limit on calls under way and the breaker are `_http`'s; refusals are `_kubernetes_errors`'.
 """
 
@@ -208,17 +208,19 @@ class Kubernetes:
         call = Call("PATCH", path, params=params, body=body, headers=headers, repeatable=True)
         return await self._http.send(call)
 
-    async def delete(self, resource: Resource, found: Object) -> None:
+    async def delete(self, resource: Resource, found: Object, *, even_if_changed: bool = False) -> None:
         """Ask for the deletion of exactly what was read, its dependents first. Done only when `wait_gone` says so.
 
-        Raises TemporaryBackendError(CONFLICT) when it changed since, so that the caller looks at it again.
+        Raises TemporaryBackendError(CONFLICT) when a namesake took its place, and when it changed since it was read, so
+        that the caller looks at it again; `even_if_changed` is for what no change can make worth keeping.
         """
         metadata = found["metadata"]
+        bound = ("uid",) if even_if_changed else ("uid", "resourceVersion")
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Foreground",
-            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+            "preconditions": {key: metadata[key] for key in bound},
         }
         path = resource.path(namespace=metadata.get("namespace"), name=metadata["name"])
         answer = await self._http.send(

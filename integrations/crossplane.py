@@ -117,7 +117,10 @@ class Crossplane:
             if offer.problem:
                 return f"{offer.problem}. The platform team sees more with `kubectl describe xrd {settings.xrd}`."
             standing = await self._kubernetes.get(offer.resource, spec.name, namespace=namespace)
-            if standing is None:
+            if standing is not None:
+                # Whose it is otherwise, only the request that carries it out can tell.
+                self._must_be_marked(_Found(spec.kind, offer, standing))
+            else:
                 wanted = self._intent(offer, spec, request_id="dry-run")
                 await self._kubernetes.apply(
                     offer.resource, wanted, field_manager=shapes.MANAGER, dry_run=True
@@ -145,10 +148,9 @@ class Crossplane:
         return claim
 
     async def get_claim(self, name: str, *, environment: str) -> Claim | None:
+        """Of ours: a namesake without our mark gives no service its database, and `refusal` names it."""
         found = await self._find(name, environment)
-        # A namesake of somebody else's is told too, but what is ours comes first.
-        first = sorted(found, key=lambda each: each.request_id is None)[:1]
-        return self._claim(first[0]) if first else None
+        return self._claim(found[0]) if found else None
 
     async def list_claims(self, service: str) -> Sequence[Claim]:
         selection = Selection(labels={**_OURS, shapes.SERVICE: service})
@@ -215,17 +217,15 @@ class Crossplane:
         )
 
     def _must_be_ours(self, found: _Found, request_id: str) -> None:
-        metadata = found.object["metadata"]
+        self._must_be_marked(found)
         if found.request_id != request_id:
-            raise PermanentBackendError(
-                f"{found.offer.resource.kind} {metadata['name']} exists already in {metadata['namespace']} and belongs to "
-                f"{f'request {found.request_id}' if found.request_id else 'somebody else'}.",
-                backend=shapes.BACKEND,
-                kind=BackendErrorKind.ALREADY_EXISTS,
-                fix="Choose another name, or ask whoever made it.",
-            )
-        if metadata.get("deletionTimestamp"):
+            raise _taken(found, f"request {found.request_id}")
+        if found.object["metadata"].get("deletionTimestamp"):
             raise being_deleted(found.object)
+
+    def _must_be_marked(self, found: _Found) -> None:
+        if not found.request_id:
+            raise _taken(found, "somebody else")
 
     async def _remember_ready(self, found: _Found) -> None:
         """From now on it may hold data, whatever becomes of its conditions: see `may_hold_data`."""
@@ -242,14 +242,8 @@ class Crossplane:
         )
 
     async def _find(self, name: str, environment: str) -> list[_Found]:
-        """The team is not known here, so all namespaces are searched by name and the rule says which could be meant."""
-        rule = self._settings.namespace
-        return [
-            each
-            for each in await self._everywhere(Selection(name=name))
-            if shapes.in_rule(rule, each.object["metadata"]["namespace"], environment)
-            and _label(each.object, shapes.ENVIRONMENT) in {environment, ""}
-        ]
+        """The team, and so the namespace, is not known from a name: our labels say where."""
+        return await self._everywhere(Selection(labels={**_OURS, shapes.ENVIRONMENT: environment}, name=name))
 
     async def _everywhere(self, selection: Selection) -> list[_Found]:
         found = {}
@@ -305,6 +299,16 @@ def _secret_name(settings: KindSettings, name: str) -> str:
 
 def _label(item: Object, name: str) -> str:
     return str((item["metadata"].get("labels") or {}).get(name, ""))
+
+
+def _taken(found: _Found, owner: str) -> PermanentBackendError:
+    metadata = found.object["metadata"]
+    return PermanentBackendError(
+        f"{found.offer.resource.kind} {metadata['name']} exists already in {metadata['namespace']} and belongs to {owner}.",
+        backend=shapes.BACKEND,
+        kind=BackendErrorKind.ALREADY_EXISTS,
+        fix="Choose another name, or ask whoever made it.",
+    )
 
 
 def _ask_a_person(found: _Found) -> PermanentBackendError:

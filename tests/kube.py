@@ -30,6 +30,7 @@ from integrations._kubernetes_cluster import Cluster, FixedToken, kubeconfig_clu
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 100
+MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
@@ -232,6 +233,11 @@ async def admin(server: Server) -> AsyncIterator[Admin]:
 
 
 @pytest.fixture
+async def kubernetes(admin: Admin) -> Kubernetes:
+    return admin.kubernetes
+
+
+@pytest.fixture
 async def stranger(server: Server) -> AsyncIterator[Kubernetes]:
     """The user `bot`, to whom nobody granted anything."""
     async with open_kubernetes(server.cluster("bot"), timing=haste()) as kubernetes:
@@ -287,3 +293,21 @@ def api_status(code: int, reason: str, message: str, **details: Any) -> httpx.Re
     return httpx.Response(
         code, content=json.dumps({**body, "reason": reason, "code": code, "details": details})
     )
+
+
+def with_params(asked: httpx.Request, **params: str) -> httpx.Request:
+    url = asked.url.copy_merge_params(params)
+    return httpx.Request(asked.method, url, headers=asked.headers, extensions=asked.extensions)
+
+
+def config_map(namespace: str, name: str = "one", **data: str) -> Object:
+    metadata = {"name": name, "namespace": namespace, "labels": {"test": "yes"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+@asynccontextmanager
+async def on_a_wire(server: Server) -> AsyncIterator[tuple[Kubernetes, FaultyWire]]:
+    cluster = server.cluster("admin")
+    wire = FaultyWire(cluster)
+    async with open_kubernetes(cluster, transport=wire, timing=haste()) as kubernetes:
+        yield kubernetes, wire

@@ -115,15 +115,17 @@ async def test_a_name_taken_by_somebody_else_is_refused_and_left_alone(place: Pl
     assert refused.value.kind is BackendErrorKind.ALREADY_EXISTS
     await place.bot.remove_claim("orders-staging-db", environment=place.environment, request_id="r1")
     assert (await place.live())["spec"]["engine"] == "mysql"
-    found = await place.bot.get_claim("orders-staging-db", environment=place.environment)
-    assert found is not None
-    assert found.request_id is None
+    assert await place.bot.get_claim("orders-staging-db", environment=place.environment) is None
+    refusal = await place.bot.refusal(place.spec())
+    assert refusal is not None
+    assert "belongs to somebody else" in refusal
 
 
 async def test_a_name_taken_by_another_request_is_refused(place: Place) -> None:
     await place.bot.ensure_claim(place.spec(), request_id="r1")
     with pytest.raises(PermanentBackendError, match="request r1") as refused:
         await place.bot.ensure_claim(place.spec(), request_id="r2")
+    assert await place.bot.refusal(place.spec()) is None
     assert refused.value.kind is BackendErrorKind.ALREADY_EXISTS
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from kube import NAMESPACES, Admin, FaultyWire, Server, api_status, haste
+from kube import (
+    MAPS,
+    NAMESPACES,
+    Admin,
+    Server,
+    api_status,
+    config_map,
+    haste,
+    on_a_wire,
+    with_params,
+)
 
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations._kubernetes import (
@@ -26,28 +32,8 @@ from integrations._kubernetes import (
     open_kubernetes,
 )
 from integrations._kubernetes_cluster import FileToken
-from integrations._kubernetes_watch import Change, ChangeKind, watch
 
-MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 NOWHERE = Resource("nothing.example.org", "v1", "things", "Thing")
-
-
-def config_map(namespace: str, name: str = "one", **data: str) -> Object:
-    metadata = {"name": name, "namespace": namespace, "labels": {"test": "yes"}}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-@asynccontextmanager
-async def on_a_wire(server: Server) -> AsyncIterator[tuple[Kubernetes, FaultyWire]]:
-    cluster = server.cluster("admin")
-    wire = FaultyWire(cluster)
-    async with open_kubernetes(cluster, transport=wire, timing=haste()) as kubernetes:
-        yield kubernetes, wire
-
-
-@pytest.fixture
-async def kubernetes(admin: Admin) -> Kubernetes:
-    return admin.kubernetes
 
 
 # ---------------------------------------------------------------- reading and writing
@@ -119,7 +105,7 @@ async def test_a_list_is_whole_over_many_pages_and_after_they_expired(server: Se
     async with on_a_wire(server) as (kubernetes, wire):
         for number in range(5):
             await kubernetes.apply(MAPS, config_map(namespace, f"map-{number}"), field_manager="bot")
-        wire.alter = lambda asked: _with_params(asked, limit="2") if "limit" in asked.url.params else asked
+        wire.alter = lambda asked: with_params(asked, limit="2") if "limit" in asked.url.params else asked
         wire.seen.clear()
         selection = Selection(namespace=namespace, labels={"test": "yes"})
         assert len((await kubernetes.list(selection=selection, resource=MAPS)).items) == 5
@@ -128,11 +114,6 @@ async def test_a_list_is_whole_over_many_pages_and_after_they_expired(server: Se
         wire.instead = lambda asked: expired if "continue" in asked.url.params else None
         assert len((await kubernetes.list(MAPS, selection)).items) == 5
         assert len((await kubernetes.list(MAPS, replace(selection, name="map-3"))).items) == 1
-
-
-def _with_params(asked: httpx.Request, **params: str) -> httpx.Request:
-    url = asked.url.copy_merge_params(params)
-    return httpx.Request(asked.method, url, headers=asked.headers, extensions=asked.extensions)
 
 
 # ---------------------------------------------------------------- deleting
@@ -150,6 +131,19 @@ async def test_a_namesake_made_meanwhile_is_not_deleted(admin: Admin, namespace:
     found = await kubernetes.get(MAPS, "one", namespace=namespace)
     assert found is not None
     assert found["metadata"]["uid"] == second["metadata"]["uid"]
+
+
+async def test_a_change_since_it_was_read_stops_a_deletion_unless_no_change_counts(
+    kubernetes: Kubernetes, namespace: str
+) -> None:
+    read = await kubernetes.apply(MAPS, config_map(namespace), field_manager="bot")
+    await kubernetes.apply(MAPS, config_map(namespace, a="1"), field_manager="bot")
+    with pytest.raises(TemporaryBackendError):
+        await kubernetes.delete(MAPS, read)
+    await kubernetes.delete(MAPS, read, even_if_changed=True)
+    found = await kubernetes.get(MAPS, "one", namespace=namespace)
+    assert found is not None
+    assert "deletionTimestamp" in found["metadata"]
 
 
 async def test_a_deletion_waits_for_dependents_and_says_who_holds_it(admin: Admin, namespace: str) -> None:
@@ -270,131 +264,3 @@ async def test_a_token_that_was_replaced_on_disk_is_read_again_when_it_is_refuse
         assert (await kubernetes.list(NAMESPACES)).items
         async with kubernetes.stream(NAMESPACES.path(), {"watch": "true", "timeoutSeconds": "1"}) as events:
             assert (await anext(aiter(events)))["type"] == "ADDED"
-
-
-# ---------------------------------------------------------------- watching
-
-
-class Listener:
-    """Collects changes until what is waited for has been heard."""
-
-    def __init__(self, changes: AsyncIterator[Change]) -> None:
-        self._changes = changes
-        self.heard: list[tuple[str, str]] = []
-
-    async def until(self, enough: Callable[[list[tuple[str, str]]], bool]) -> list[tuple[str, str]]:
-        async with asyncio.timeout(20):
-            while not enough(self.heard):
-                change = await anext(self._changes)
-                self.heard.append((change.kind.value, change.object["metadata"]["name"]))
-        return self.heard
-
-
-@asynccontextmanager
-async def listening(kubernetes: Kubernetes, namespace: str, *, seconds: int = 300) -> AsyncIterator[Listener]:
-    selection = Selection(namespace=namespace, labels={"test": "yes"})
-    changes = watch(kubernetes, MAPS, selection, server_timeout_seconds=seconds)
-    async with aclosing(changes):  # type: ignore[type-var]
-        yield Listener(changes)
-
-
-async def test_a_watch_tells_what_is_there_and_then_every_change(
-    kubernetes: Kubernetes, namespace: str
-) -> None:
-    await kubernetes.apply(MAPS, config_map(namespace, "before"), field_manager="bot")
-    async with listening(kubernetes, namespace) as listener:
-        await listener.until(lambda heard: len(heard) == 1)
-        await kubernetes.apply(MAPS, config_map(namespace, "after"), field_manager="bot")
-        await kubernetes.apply(MAPS, config_map(namespace, "after", a="1"), field_manager="bot")
-        found = await kubernetes.get(MAPS, "before", namespace=namespace)
-        assert found is not None
-        await kubernetes.delete(MAPS, found)
-        heard = await listener.until(lambda heard: len(heard) == 4)
-    assert heard == [
-        ("ADDED", "before"),
-        ("ADDED", "after"),
-        ("MODIFIED", "after"),
-        ("MODIFIED", "before"),
-    ]
-
-
-async def test_a_watch_goes_on_where_the_server_ended_it(kubernetes: Kubernetes, namespace: str) -> None:
-    async with listening(kubernetes, namespace, seconds=1) as listener:
-        waiting = asyncio.create_task(listener.until(lambda heard: len(heard) == 2))
-        for name in ("one", "two"):
-            await kubernetes.apply(MAPS, config_map(namespace, name), field_manager="bot")
-            # Longer than one watch lasts: the second object comes in another watch than the first.
-            await asyncio.sleep(1.2)
-        assert await waiting == [("ADDED", "one"), ("ADDED", "two")]
-
-
-async def test_what_happened_while_the_server_forgot_where_we_stood_is_told(
-    server: Server, admin: Admin, namespace: str
-) -> None:
-    async with on_a_wire(server) as (kubernetes, wire):
-        stays = await kubernetes.apply(MAPS, config_map(namespace, "stays"), field_manager="bot")
-        goes = await kubernetes.apply(MAPS, config_map(namespace, "goes"), field_manager="bot")
-        assert stays["metadata"]["uid"] != goes["metadata"]["uid"]
-        away = asyncio.Event()
-
-        def refuse(asked: httpx.Request) -> httpx.Response | None:
-            watching = "watch" in asked.url.params
-            return api_status(503, "ServiceUnavailable", "restarting") if away.is_set() and watching else None
-
-        wire.instead = refuse
-        async with listening(kubernetes, namespace, seconds=1) as listener:
-            await listener.until(lambda heard: len(heard) == 2)
-            away.set()
-            waiting = asyncio.create_task(listener.until(lambda heard: len(heard) >= 4))
-            await admin.call("DELETE", MAPS.path(namespace=namespace, name="goes"))
-            await kubernetes.apply(MAPS, config_map(namespace, "comes"), field_manager="bot")
-            forgotten = iter([True])
-            wire.alter = lambda asked: (
-                _with_params(asked, resourceVersion="1")
-                if "watch" in asked.url.params and not away.is_set() and next(forgotten, False)
-                else asked
-            )
-            away.clear()
-            heard = await waiting
-        assert sorted(heard[2:]) == [("ADDED", "comes"), ("DELETED", "goes")]
-        assert next(forgotten, None) is None, "the API server was made to forget"
-
-
-async def test_a_watch_without_the_right_to_it_ends_with_a_refusal(
-    stranger: Kubernetes, namespace: str
-) -> None:
-    with pytest.raises(PermanentBackendError) as denied:
-        async with listening(stranger, namespace) as listener:
-            await listener.until(bool)
-    assert denied.value.kind is BackendErrorKind.DENIED
-
-
-async def test_a_server_that_ends_every_watch_at_once_is_not_stormed(server: Server, namespace: str) -> None:
-    async with on_a_wire(server) as (kubernetes, wire):
-        wire.instead = lambda asked: httpx.Response(200, content=b"") if "watch" in asked.url.params else None
-        before = kubernetes.timing.monotonic()
-        async with listening(kubernetes, namespace) as listener:
-            task = asyncio.create_task(listener.until(bool))
-            async with asyncio.timeout(10):
-                while len([each for each in wire.seen if "watch" in each.url.params]) < 6:
-                    await asyncio.sleep(0.01)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        assert kubernetes.timing.monotonic() - before > 10
-
-
-async def test_half_an_event_is_not_an_event(server: Server, namespace: str) -> None:
-    async with on_a_wire(server) as (kubernetes, wire):
-        added = {"type": "ADDED", "object": {**config_map(namespace, "ghost")}}
-        broken = [json.dumps(added).encode(), b'{"type": "ADD', b"[]\n"]
-        wire.instead = lambda asked: (
-            httpx.Response(200, content=broken.pop()) if "watch" in asked.url.params and broken else None
-        )
-        async with listening(kubernetes, namespace) as listener:
-            waiting = asyncio.create_task(listener.until(bool))
-            async with asyncio.timeout(10):
-                while broken:
-                    await asyncio.sleep(0.01)
-            await kubernetes.apply(MAPS, config_map(namespace, "real"), field_manager="bot")
-            assert await waiting == [(ChangeKind.ADDED.value, "real")]
