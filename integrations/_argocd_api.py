@@ -200,7 +200,8 @@ class ApiApplications:
         await self._http.send(call)
 
     async def refresh(self, app: ArgoApplication) -> None:
-        await self._json(Call("GET", _path(app), params={**self._of(app), "refresh": "normal"}))
+        # Not `?refresh=normal`: that read would not answer before the controller has looked.
+        await self._patch(app, {"metadata": {"annotations": {shapes.REFRESH_ANNOTATION: "normal"}}})
 
     async def remove(self, app: ArgoApplication) -> None:
         params = {**self._of(app), "cascade": "true", "propagationPolicy": "foreground"}

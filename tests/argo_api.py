@@ -118,9 +118,6 @@ class ArgoApi(httpx.AsyncBaseTransport):
             return self._patch(app, json.loads(body["patch"]))
         if method == "DELETE":
             return self._delete(app, query)
-        if "refresh" in query:
-            annotations = app["metadata"].setdefault("annotations", {})
-            annotations["argocd.argoproj.io/refresh"] = query["refresh"]
         return _ok(app)
 
     def _list(self, query: Object) -> httpx.Response:

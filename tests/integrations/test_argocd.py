@@ -347,6 +347,42 @@ async def test_what_can_become_of_a_deployment(world: World, behaviour: str, pha
     assert (found.phase, said in found.message) == (phase, True), found
 
 
+async def test_what_is_unhealthy_is_named(world: World) -> None:
+    await create(world)
+    await deployed(world)
+    world.brain.behaviour = "degraded"
+    ill = {
+        "kind": "Deployment",
+        "name": "orders",
+        "version": "v1",
+        "group": "apps",
+        "namespace": "orders-production",
+    }
+    health = {"status": "Degraded", "message": "exceeded its progress deadline"}
+    if world.mode == "cluster":
+        world.brain.resources = [{**ill, "status": "Synced", "health": health}]
+    else:
+        # Argo CD's API knows the whole tree, which the Application does not hold by default.
+        world.api.tree = [
+            {**ill, "health": health},
+            {"kind": "Pod", "name": "x", "health": {"status": "Healthy"}},
+        ]
+    await world.step()
+    app = await world.delivery.get_application(world.service, "production")
+    assert app is not None
+    assert app.health is Health.DEGRADED
+    assert app.unhealthy == ("Deployment orders: exceeded its progress deadline",)
+
+
+async def test_a_repository_that_cannot_be_read_is_said_and_is_not_healthy(world: World) -> None:
+    await create(world)
+    await world.step()
+    app = await world.delivery.get_application(world.service, "production")
+    assert app is not None
+    assert (app.health, app.revision, app.sync) == (Health.MISSING, None, SyncStatus.UNKNOWN)
+    assert "ComparisonError: unable to resolve" in app.message
+
+
 # ---------------------------------------------------------------- refusals
 
 
