@@ -97,8 +97,8 @@ def verdict(undisturbed: Played, played: Played) -> str:
 
 @pytest.mark.crash
 @pytest.mark.timeout(3600 if FULL else 300)
-@pytest.mark.parametrize("shard", range(SHARDS))
 @pytest.mark.parametrize("story", SELECTED)
+@pytest.mark.parametrize("shard", range(SHARDS))
 async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
     story: str, shard: int, new_database: Any, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
