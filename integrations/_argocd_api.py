@@ -118,13 +118,18 @@ class ApiApplications:
 
     async def find(self, service: str, environment: str) -> ArgoApplication | None:
         """By our labels: without its project, a read by name cannot tell a missing application from a forbidden one."""
-        selector = f"{shapes.SERVICE_LABEL}={service},{shapes.ENVIRONMENT_LABEL}={environment}"
+        found = await self._list(f"{shapes.SERVICE_LABEL}={service},{shapes.ENVIRONMENT_LABEL}={environment}")
+        return next((each for each in found if each.name == f"{service}-{environment}"), None)
+
+    async def find_ours(self) -> Sequence[ArgoApplication]:
+        return await self._list(f"{shapes.MANAGED_BY_LABEL}={shapes.MANAGED_BY}")
+
+    async def _list(self, selector: str) -> list[ArgoApplication]:
         params = {"selector": selector, "appNamespace": self._namespace}
         body = await self._json(Call("GET", f"{ROOT}/applications", params=params))
         if "items" not in body:
             raise unreadable(BACKEND, "no list of Applications")
-        items = [parse_application(each) for each in body["items"] or ()]
-        return next((each for each in items if each.name == f"{service}-{environment}"), None)
+        return [parse_application(each) for each in body["items"] or ()]
 
     async def has_project(self, name: str) -> bool:
         call = Call("GET", f"{ROOT}/projects/{_quoted(name)}", accept=frozenset({404}))
@@ -244,6 +249,9 @@ class ApiApplications:
         return _object(await self._http.send(call))
 
     # ------------------------------------------------------------ check
+
+    def breaker_state(self) -> str:
+        return self._http.breaker_state()
 
     async def check(self) -> Sequence[Finding]:
         try:

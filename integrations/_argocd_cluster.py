@@ -13,7 +13,9 @@ from integrations import _argocd_manifest as manifest
 from integrations._argocd_rollouts import Rollout, abort_patch, parse_rollout, resume_patch
 from integrations._argocd_shapes import (
     MANAGED_BY,
+    MANAGED_BY_LABEL,
     REFRESH_ANNOTATION,
+    REQUEST_ANNOTATION,
     ArgoApplication,
     Asked,
     JournalEntry,
@@ -22,7 +24,7 @@ from integrations._argocd_shapes import (
     parse_application,
 )
 from integrations._argocd_state import unhealthy_resources
-from integrations._kubernetes import Access, Kubernetes, Object, Resource
+from integrations._kubernetes import Access, Kubernetes, Object, Resource, Selection
 from integrations.ports import Finding
 
 APPLICATION: Final = Resource("argoproj.io", "v1alpha1", "applications", "Application")
@@ -59,6 +61,10 @@ class ClusterApplications:
         found = await self._get(f"{service}-{environment}")
         return parse_application(found) if found is not None else None
 
+    async def find_ours(self) -> Sequence[ArgoApplication]:
+        ours = Selection(namespace=self._namespace, labels={MANAGED_BY_LABEL: MANAGED_BY})
+        return [parse_application(each) for each in (await self._kubernetes.list(APPLICATION, ours)).items]
+
     async def _get(self, name: str) -> Object | None:
         return await self._kubernetes.get(APPLICATION, name, namespace=self._namespace)
 
@@ -80,8 +86,11 @@ class ClusterApplications:
     # ------------------------------------------------------------ writing
 
     async def put(self, intent: Mapping[str, Any], found: ArgoApplication | None) -> ArgoApplication:  # noqa: ARG002
+        # One manager for each request: two that meet under one name conflict over the mark, and neither overwrites the other.
+        request = intent["metadata"]["annotations"][REQUEST_ANNOTATION]
+        manager = f"{MANAGED_BY}/{request}"
         return parse_application(
-            await self._kubernetes.apply(APPLICATION, dict(intent), field_manager=MANAGED_BY)
+            await self._kubernetes.apply(APPLICATION, dict(intent), field_manager=manager)
         )
 
     async def begin(self, app: ArgoApplication, asked: Asked, *, prune: bool) -> ArgoApplication | None:
@@ -156,6 +165,9 @@ class ClusterApplications:
 
     # ------------------------------------------------------------ check
 
+    def breaker_state(self) -> str:
+        return self._kubernetes.breaker_state()
+
     async def check(self) -> Sequence[Finding]:
         try:
             return await self._probe()
@@ -175,7 +187,7 @@ class ClusterApplications:
         wanted = [
             *(
                 Access(verb, APPLICATION, namespace=self._namespace)
-                for verb in ("get", "list", "watch", "create", "patch", "delete")
+                for verb in ("get", "list", "create", "patch", "delete")
             ),
             Access("get", PROJECT, namespace=self._namespace),
         ]

@@ -88,6 +88,10 @@ class ArgoCD:
         ill = app.live_revision is not None and app.health not in {"Healthy", "Progressing", ""}
         return self._describe(app, unhealthy=await self._applications.unhealthy(app) if ill else ())
 
+    async def list_applications(self) -> Sequence[Application]:
+        """All that the bot has created, whichever request: for telling what no request knows any more."""
+        return [self._describe(each, unhealthy=()) for each in await self._applications.find_ours()]
+
     async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
         """With its workloads: the finalizer that does it is put on for the purpose, and taken for granted nowhere else."""
         async with self._changes[f"{service}-{environment}"]:
@@ -221,6 +225,9 @@ class ArgoCD:
             return None, f"the canary's step cannot be read: {error.message}"
 
     # ------------------------------------------------------------ the rest
+
+    def breaker_state(self) -> str:
+        return self._applications.breaker_state()
 
     async def check(self) -> Sequence[Finding]:
         return await self._applications.check()

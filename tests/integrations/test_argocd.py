@@ -28,6 +28,7 @@ from bot.errors import (
     StartError,
     TemporaryBackendError,
 )
+from integrations import _argocd_manifest as manifest
 from integrations import argocd
 from integrations._argocd_cluster import RULES
 from integrations._kubernetes import Kubernetes
@@ -147,6 +148,15 @@ async def test_ensuring_twice_changes_nothing_and_keeps_what_runs(world: World) 
     assert (again.revision, again.health) == (GOOD, Health.HEALTHY)
 
 
+async def test_everything_the_bot_created_can_be_listed(world: World) -> None:
+    await create(world)
+    await world.delivery.ensure_application(wish(world, "staging", "main"), request_id="req9")
+    listed = await world.delivery.list_applications()
+    ours = [(each.environment, each.request_id) for each in listed if each.service == world.service]
+    assert sorted(ours) == [("production", "req0"), ("staging", "req9")]
+    assert world.delivery.breaker_state() == "closed"
+
+
 @pytest.mark.parametrize("marks", [{}, {"platform-bot/request-id": "another"}])
 async def test_somebody_elses_application_is_neither_adopted_nor_changed_nor_removed(
     world: World, marks: dict[str, str]
@@ -179,6 +189,20 @@ async def test_somebody_elses_application_is_neither_adopted_nor_changed_nor_rem
     assert refused.value.kind is BackendErrorKind.ALREADY_EXISTS
     await world.delivery.remove_application(world.service, "production", request_id="req0")
     assert await world.read("production") == before
+
+
+async def test_a_name_taken_in_the_same_moment_is_left_to_whoever_took_it(world: World) -> None:
+    rival = manifest.application_intent(
+        wish(world), world.delivery._settings.placement, request_id="another", found=None
+    )
+    rival["spec"]["source"]["repoURL"] = "https://git.test/theirs.git"
+    with interference(world, rival), pytest.raises(PermanentBackendError) as refused:
+        await create(world)
+    assert refused.value.kind in {BackendErrorKind.ALREADY_EXISTS, BackendErrorKind.CONFLICT}
+    found = await world.read("production")
+    assert found is not None
+    assert found["metadata"]["annotations"] == {"platform-bot/request-id": "another"}
+    assert found["spec"]["source"]["repoURL"] == "https://git.test/theirs.git"
 
 
 async def test_two_services_that_add_up_to_one_name_do_not_meet(world: World) -> None:
