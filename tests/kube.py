@@ -57,9 +57,11 @@ def haste() -> Timing:
 
 
 def find_starter() -> Path | None:
-    named = os.environ.get("KUBE_UP")
-    starter = Path(named) if named else ROOT.parent / "shared" / "kube" / "up"
-    return starter if starter.is_file() else None
+    """What is named must be there; what is merely usual may be missing."""
+    if named := os.environ.get("KUBE_UP"):
+        return Path(named)
+    usual = ROOT.parent / "shared" / "kube" / "up"
+    return usual if usual.is_file() else None
 
 
 def _start(starter: Path) -> Path:
