@@ -7,8 +7,10 @@ each job: {"pid": …} at once, {"code": …} at the end (-9 for a life that was
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import traceback
@@ -18,16 +20,19 @@ from typing import Any
 
 from crash_points import Points
 
+import integrations
 from bot import config as configuration
-from bot import logs
+from bot import logs, registry
 from bot.app import open_bot, socket_mode
 from bot.workflow import Tuning
 
+ENGINES = {"aiosqlite": "sqlite", "asyncpg": "postgresql", "psycopg": "postgresql"}
 TUNING = Tuning(poll_seconds=0.05, lease_seconds=3.0)
 """On PostgreSQL a killed process's runs are taken over after the lease."""
 
 
 def main() -> None:
+    _import_everything()
     _say({"ready": os.getpid()})
     for line in sys.stdin:
         child = os.fork()
@@ -35,6 +40,16 @@ def main() -> None:
             _live(json.loads(line))
         _say({"pid": child})
         _say({"code": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
+
+
+def _import_everything() -> None:
+    """What a start would import, once for all lives."""
+    registry.load_commands()
+    for found in pkgutil.iter_modules(integrations.__path__, "integrations."):
+        importlib.import_module(found.name)
+    for driver in ("aiosqlite", "asyncpg", "psycopg"):
+        importlib.import_module(f"sqlalchemy.dialects.{ENGINES[driver]}.{driver}")
+        importlib.import_module(driver)
 
 
 def _say(message: dict[str, Any]) -> None:

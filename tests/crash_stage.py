@@ -38,7 +38,7 @@ from playground.server import Playground
 
 ROOT = Path(__file__).parent.parent
 KILLED = -signal.SIGKILL
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 SECONDS_BETWEEN_HOURS = 1.5
 AWAY_SECONDS = 60.0
 """What the bot's clock says it was away after a kill: whatever the dead one had claimed for a moment is free again."""

@@ -96,7 +96,7 @@ def verdict(undisturbed: Played, played: Played) -> str:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(3600 if FULL else 300)
+@pytest.mark.timeout(7200 if FULL else 600)
 @pytest.mark.parametrize("story", SELECTED)
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
