@@ -46,7 +46,8 @@ class Limits:
 
     connect_seconds: float = 5.0
     read_seconds: float = 15.0
-    attempts: int = 6
+    attempts: int = 4
+    """Fewer than the breaker counts, so that one call that fails says why before the backend is left alone."""
     patience_seconds: float = 20.0
     concurrency: int = 8
     mutation_gap_seconds: float = 0.0
