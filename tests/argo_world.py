@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
+import pytest
 from argo_api import TOKEN, ArgoApi, merge
 from argo_brain import ArgoBrain, Object
 from kube import Admin, FaultyWire, Server, haste
@@ -21,9 +22,12 @@ from kube import Admin, FaultyWire, Server, haste
 from integrations._argocd_cluster import APPLICATION, ROLLOUT
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations.argocd import ArgoCD, Settings, connect_api, connect_cluster
+from integrations.ports import ApplicationSpec, Deployment
 
 RULES = Path(__file__).resolve().parents[1] / "deploy" / "kubernetes" / "rbac-argocd.yaml"
 NAMESPACE = "argocd"
+WAYS = ("cluster", "api")
+KEY, NEXT_KEY = "req1.1.deploy", "req2.1.deploy"
 GOOD, BETTER, OTHER = "a" * 40, "b" * 40, "c" * 40
 
 
@@ -233,3 +237,52 @@ async def open_api_world() -> AsyncIterator[ApiWorld]:
     api = ArgoApi(ArgoBrain())
     async with httpx.AsyncClient(base_url="https://argocd.test", transport=api) as client:
         yield ApiWorld(api, client)
+
+
+@asynccontextmanager
+async def open_world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """The way that the fixture's parameter names, one of `WAYS`."""
+    if request.param == "api":
+        async with open_api_world() as api:
+            yield api
+        return
+    server: Server = request.getfixturevalue("server")
+    async with server.admin() as admin, open_cluster_world(server, admin) as cluster:
+        yield cluster
+
+
+# ---------------------------------------------------------------- what the bot asks for
+
+
+def wish(world: World, environment: str = "production", follows: str | None = None) -> ApplicationSpec:
+    return ApplicationSpec(
+        service=world.service,
+        environment=environment,
+        team="orders",
+        repository_url=f"https://git.test/{world.service}.git",
+        golden_path="python-service",
+        follows=follows,
+    )
+
+
+async def deploy(world: World, revision: str = GOOD, key: str = KEY) -> Deployment:
+    return await world.delivery.deploy(
+        world.service, "production", revision=revision, operation=key, actor="Alice"
+    )
+
+
+async def outcome(world: World, key: str = KEY) -> Deployment:
+    found = await world.delivery.get_deployment(world.service, "production", operation=key)
+    assert found is not None
+    return found
+
+
+async def deployed(world: World, revision: str = GOOD, key: str = KEY) -> Deployment:
+    """Asked for and driven to its end."""
+    await deploy(world, revision, key)
+    await world.step(5)
+    return await outcome(world, key)
+
+
+async def create(world: World) -> None:
+    await world.delivery.ensure_application(wish(world), request_id="req0")

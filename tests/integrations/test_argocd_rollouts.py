@@ -8,14 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from argo_world import GOOD, World, open_api_world, open_cluster_world
+from argo_world import GOOD, KEY, WAYS, World, create, open_cluster_world, open_world
 from kube import Server, api_status
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_rollouts as rollouts
-from integrations.ports import ApplicationSpec, Phase
+from integrations.ports import Phase
 
-KEY = "req1.1.deploy"
 STEPS = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
 
 
@@ -113,23 +112,15 @@ def test_what_cannot_be_continued(found: rollouts.Rollout, said: str) -> None:
 # ---------------------------------------------------------------- moving it
 
 
-@pytest.fixture(params=["cluster", "api"])
+@pytest.fixture(params=WAYS)
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    if request.param == "api":
-        async with open_api_world() as api:
-            yield api
-        return
-    server: Server = request.getfixturevalue("server")
-    async with server.admin() as admin, open_cluster_world(server, admin) as cluster:
-        yield cluster
+    async with open_world(request) as world:
+        yield world
 
 
 async def paused(world: World) -> None:
     """A deployment whose canary waits at its first pause."""
-    spec = ApplicationSpec(
-        world.service, "production", "orders", "https://git.test/x.git", "go-service", follows=None
-    )
-    await world.delivery.ensure_application(spec, request_id="req0")
+    await create(world)
     world.brain.behaviour = "suspended"
     world.brain.resources = [
         {
@@ -184,10 +175,7 @@ async def test_aborting_twice_is_aborting_once(world: World) -> None:
 
 
 async def test_a_service_without_a_canary_says_so(world: World) -> None:
-    spec = ApplicationSpec(
-        world.service, "production", "orders", "https://git.test/x.git", "go-service", follows=None
-    )
-    await world.delivery.ensure_application(spec, request_id="req0")
+    await create(world)
     assert await world.delivery.get_rollout(world.service, "production") is None
     with pytest.raises(PermanentBackendError, match="no canary"):
         await world.delivery.resume_rollout(world.service, "production", expected_step="1/4")
