@@ -30,6 +30,7 @@ from argo_world import (
 
 from bot.errors import (
     BackendErrorKind,
+    PermanentBackendError,
     StartError,
     TemporaryBackendError,
 )
