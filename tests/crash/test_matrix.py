@@ -21,8 +21,8 @@ from crash_stage import KILLED, Played, Workshop
 FULL = os.environ.get("PLATFORM_CRASH_MATRIX") == "full"
 SHARDS = 6 if FULL else 1
 """Parts that may run side by side."""
-COMES_AND_GOES = ("cards", "chat.update")
-"""How often a card is drawn anew depends on how fast the rest is: its last points may not be reached again."""
+COMES_AND_GOES = ("cards", "chat.update", "workflow_status")
+"""How often a card is drawn anew or the queue looked at depends on how fast the rest is: the last such points may not be reached."""
 REDRAWN = 8
 
 SELECTED = {
