@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import field_validator
@@ -77,20 +77,10 @@ def parse_answers(text: str) -> dict[str, str]:
 
 async def scope(args: CreateService, _actor: Actor, platform: Platform, knowledge: Knowledge) -> Scope:
     if args.team not in platform.teams:
-        raise UsageError(
-            f"There is no team “{args.team}”.",
-            fix=f"Teams: {', '.join(sorted(platform.teams))}.",
-            fields={"team": f"Accepted: {', '.join(sorted(platform.teams))}."},
-            given=_typed(args),
-        )
+        raise _unknown(args, "team", f"There is no team “{args.team}”.", sorted(platform.teams))
     if args.template not in platform.golden_paths:
-        offered = ", ".join(platform.golden_paths)
-        raise UsageError(
-            f"There is no golden path “{args.template}”.",
-            fix=f"On offer: {offered}.",
-            fields={"template": f"Accepted: {offered}."},
-            given=_typed(args),
-        )
+        what = f"There is no golden path “{args.template}”."
+        raise _unknown(args, "template", what, platform.golden_paths)
     taken = await knowledge.find_service(args.name)
     if taken:
         raise ConflictError(
@@ -106,8 +96,10 @@ async def scope(args: CreateService, _actor: Actor, platform: Platform, knowledg
     )
 
 
-def _typed(args: CreateService) -> dict[str, str]:
-    return {name: str(value) for name, value in args.model_dump().items()}
+def _unknown(args: CreateService, field: str, what: str, offered: Sequence[str]) -> UsageError:
+    accepted = f"Accepted: {', '.join(offered)}."
+    typed = {name: str(value) for name, value in args.model_dump().items()}
+    return UsageError(what, fix=accepted, fields={field: accepted}, given=typed)
 
 
 # ---------------------------------------------------------------- the plan

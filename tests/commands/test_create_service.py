@@ -104,10 +104,10 @@ async def test_the_request_is_about_the_new_name_in_the_owning_team(ctx: FakeCon
 @pytest.mark.parametrize(
     ("changes", "sentence", "field"),
     [
-        ({"team": "moon"}, "There is no team “moon”. Teams: orders, payments.", "team"),
+        ({"team": "moon"}, "There is no team “moon”. Accepted: orders, payments.", "team"),
         (
             {"template": "cobol"},
-            "There is no golden path “cobol”. On offer: python-service, node-service, go-service.",
+            "There is no golden path “cobol”. Accepted: python-service, node-service, go-service.",
             "template",
         ),
     ],
