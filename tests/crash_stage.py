@@ -314,8 +314,9 @@ class _Play:
         last = await scene.life.stop()
         if last == KILLED:
             # It died while it was stopping; the next one finds everything done.
-            scene.life = await self._start(len(deaths) + 1)
             deaths.append(last)
+            self._kills = self._kills[: len(deaths)]
+            scene.life = await self._start(len(deaths))
             await self._playground.until_connected(timeout_seconds=PATIENCE_SECONDS)
             found = await self._look()
             last = await scene.life.stop()
