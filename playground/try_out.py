@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -141,13 +142,19 @@ async def _until(app: asyncio.subprocess.Process, stopped: asyncio.Event) -> Non
 async def _stop(app: asyncio.subprocess.Process) -> None:
     if app.returncode is not None:
         return
-    app.terminate()
+    _signal(app, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await app.wait()
     except TimeoutError:
-        app.kill()
+        _signal(app, signal.SIGKILL)
         await app.wait()
+
+
+def _signal(app: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Process.terminate looks whether the process has ended, and so takes its exit code away from the loop that waits for it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(app.pid, number)
 
 
 def tail(log: Path) -> str:
