@@ -51,7 +51,6 @@ TABLES = {
 BY_AGE = "(SELECT created_at FROM requests WHERE requests.id = request_id)"
 ORDER = {
     "requests": "created_at",
-    "approvals": "id",
     "deployments": "id",
     "approvals": f"{BY_AGE}, user_id",
     "steps": f"{BY_AGE}, position",
