@@ -29,7 +29,21 @@ from bot.domain import (
     Service,
     StepRecord,
 )
-from integrations.ports import Catalog, CodeHost, Delivery, GoldenPaths, Infrastructure
+from integrations.ports import (
+    Admission,
+    Annotations,
+    Catalog,
+    CodeHost,
+    Costs,
+    Delivery,
+    Evidence,
+    GoldenPaths,
+    Infrastructure,
+    Scaffolder,
+    SecretStore,
+    SecretSync,
+    SignalSource,
+)
 
 Blocks = list[dict[str, Any]]
 
@@ -99,7 +113,7 @@ class Scope:
 
 
 class Backends(Protocol):
-    """The company's systems, behind their ports."""
+    """The company's systems, behind their ports; None where a platform has none of that kind."""
 
     @property
     def golden_paths(self) -> GoldenPaths: ...
@@ -111,6 +125,22 @@ class Backends(Protocol):
     def delivery(self) -> Delivery: ...
     @property
     def catalog(self) -> Catalog: ...
+    @property
+    def admission(self) -> Admission | None: ...
+    @property
+    def evidence(self) -> Evidence | None: ...
+    @property
+    def secret_store(self) -> SecretStore | None: ...
+    @property
+    def secret_sync(self) -> SecretSync | None: ...
+    @property
+    def signals(self) -> SignalSource | None: ...
+    @property
+    def annotations(self) -> Annotations | None: ...
+    @property
+    def costs(self) -> Costs | None: ...
+    @property
+    def scaffolder(self) -> Scaffolder | None: ...
 
 
 class Knowledge(Protocol):

@@ -20,8 +20,8 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from bot import config_file
 from bot.config_file import Document, Location, nearest, shown
 from bot.config_links import Sections, check_links, permissions_of
-from bot.config_model import ApprovalSection, BackendSection, File, TeamSection, seconds
-from bot.domain import ApprovalRule, Environment, PersonEntry, Platform, Role, Team
+from bot.config_model import ApprovalSection, BackendSection, File, TeamSection, WatchSection, seconds
+from bot.domain import ApprovalRule, Environment, EvidenceRule, PersonEntry, Platform, Role, Team, WatchRule
 from bot.errors import ConfigError, Problem
 
 SLACK_API_URL = "https://slack.com/api/"
@@ -105,7 +105,9 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return Config(
         platform=_platform(file),
         integrations={
-            name: getattr(file.integrations, name) for name in type(file.integrations).model_fields
+            name: section
+            for name in type(file.integrations).model_fields
+            if (section := getattr(file.integrations, name)) is not None
         },
         secrets=secrets,
         state_folder=state_folder.absolute(),
@@ -233,6 +235,8 @@ def _platform(file: File) -> Platform:
             follows=one.follows,
             release_ref=one.release_ref,
             approval=_approval(one.approval),
+            evidence=EvidenceRule(**one.evidence.model_dump()) if one.evidence else None,
+            watch=_watch(one.watch),
         )
         for index, one in enumerate(file.environments)
     )
@@ -280,6 +284,16 @@ def _approval(section: ApprovalSection | None) -> ApprovalRule | None:
         count=section.count,
         exclude_requester=section.exclude_requester,
         exclude_commit_authors=section.exclude_commit_authors,
+    )
+
+
+def _watch(section: WatchSection | None) -> WatchRule | None:
+    if section is None:
+        return None
+    return WatchRule(
+        seconds=seconds(section.for_),
+        success_ratio=section.success_ratio,
+        latency_seconds=section.latency_seconds,
     )
 
 

@@ -157,6 +157,21 @@ def _environments(sections: Sections) -> Iterator[Problem]:
             yield from _approval(sections, location, one.approval, f"approve:{one.name}")
 
 
+def _backends_behind_rules(sections: Sections) -> Iterator[Problem]:
+    """A rule that nobody can answer would keep every request waiting."""
+    integrations = sections.found.get("integrations")
+    if sections.environments is None or integrations is None:
+        return
+    for index, one in enumerate(sections.environments):
+        for key, port in (("evidence", "evidence"), ("watch", "signals")):
+            if getattr(one, key) is not None and getattr(integrations, port) is None:
+                yield sections.problem(
+                    ("environments", index, key),
+                    f"nothing answers it: there is no integrations.{port}",
+                    f"a backend in integrations.{port}, or no {key}",
+                )
+
+
 def _rules(sections: Sections) -> Iterator[Problem]:
     rules: RulesSection | None = sections.found.get("rules")
     if rules is not None and rules.create_service_approval is not None:
@@ -222,6 +237,7 @@ _CHECKS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     _teams,
     _golden_paths,
     _environments,
+    _backends_behind_rules,
     _rules,
     _prices,
     _notifications,

@@ -148,6 +148,32 @@ Approval = Annotated[
 """`none` reads better in a file of rules than an absent key."""
 
 
+class EvidenceSection(Section):
+    """Needs a backend for `integrations.evidence`."""
+
+    critical_vulnerabilities: int | None = Field(
+        None, ge=0, description="At most so many critical vulnerabilities; by default any number."
+    )
+    high_vulnerabilities: int | None = Field(
+        None, ge=0, description="At most so many high vulnerabilities; by default any number."
+    )
+    failed_policies: int | None = Field(
+        None, ge=0, description="At most so many failed policy results; by default any number."
+    )
+
+
+class WatchSection(Section):
+    """Needs a backend for `integrations.signals`."""
+
+    for_: Duration = Field("5m", alias="for", description="How long a promoted revision is watched.")
+    success_ratio: float | None = Field(
+        None, gt=0, le=1, description="Back when the share of good answers falls below it, such as 0.99."
+    )
+    latency_seconds: float | None = Field(
+        None, gt=0, description="Back when the 95th percentile rises above it."
+    )
+
+
 class EnvironmentSection(Section):
     name: Label = Field(description="Its name in commands.")
     title: str = Field("", description="Its name on cards; by default the name, capitalised.")
@@ -156,6 +182,10 @@ class EnvironmentSection(Section):
     )
     release_ref: Branch = Field("release", description="The branch that promotion moves.")
     approval: Approval = Field(None, description="Who must approve changes; by default none.")
+    evidence: EvidenceSection | None = Field(
+        None, description="What scanners and policy engines must say before something may go there."
+    )
+    watch: WatchSection | None = Field(None, description="What is watched after a promotion.")
 
 
 class RulesSection(Section):
@@ -197,6 +227,16 @@ class IntegrationsSection(Section):
     infrastructure: BackendSection = Field(description="Databases and the like.")
     delivery: BackendSection = Field(description="Runs revisions in environments.")
     catalog: BackendSection = Field(description="What exists and who owns it.")
+    admission: BackendSection | None = Field(
+        None, description="Asks the cluster's policies about what a plan would create."
+    )
+    evidence: BackendSection | None = Field(None, description="Reports of scanners and policy engines.")
+    secret_store: BackendSection | None = Field(None, description="Where services' secrets live.")
+    secret_sync: BackendSection | None = Field(None, description="What brings secrets to the workloads.")
+    signals: BackendSection | None = Field(None, description="Success rate and latency of services.")
+    annotations: BackendSection | None = Field(None, description="Marks deployments on dashboards.")
+    costs: BackendSection | None = Field(None, description="What services really cost.")
+    scaffolder: BackendSection | None = Field(None, description="Templates that run elsewhere.")
 
 
 class File(Section):

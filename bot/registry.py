@@ -25,13 +25,22 @@ from bot.config_file import nearest, shown
 from bot.config_model import BackendSection
 from bot.errors import ConfigError, Problem, StartError, foreign_text
 from integrations.ports import (
+    OPTIONAL_PORTS,
     PORTS,
+    Admission,
+    Annotations,
     BackendModule,
     Catalog,
     CodeHost,
+    Costs,
     Delivery,
+    Evidence,
     GoldenPaths,
     Infrastructure,
+    Scaffolder,
+    SecretStore,
+    SecretSync,
+    SignalSource,
     Surroundings,
 )
 
@@ -49,6 +58,14 @@ class OpenBackends:
     infrastructure: Infrastructure
     delivery: Delivery
     catalog: Catalog
+    admission: Admission | None = None
+    evidence: Evidence | None = None
+    secret_store: SecretStore | None = None
+    secret_sync: SecretSync | None = None
+    signals: SignalSource | None = None
+    annotations: Annotations | None = None
+    costs: Costs | None = None
+    scaffolder: Scaffolder | None = None
 
 
 # ---------------------------------------------------------------- commands
@@ -129,8 +146,10 @@ def prepare(config: Config) -> dict[str, tuple[BackendModule, Any]]:
     available = backend_modules()
     problems: list[Problem] = []
     chosen: dict[str, tuple[BackendModule, Any]] = {}
-    for port in PORTS:
-        section = config.integrations[port]
+    for port in (*PORTS, *OPTIONAL_PORTS):
+        section = config.integrations.get(port)
+        if section is None:
+            continue
         module = available.get(section.use)
         if module is None or port != module.PORT:
             problems.append(_no_such_backend(config, port, section.use, available))

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations.ports import (
+    Admission,
+    Annotations,
     Application,
     ApplicationSpec,
     ChangedFile,
@@ -21,9 +23,11 @@ from integrations.ports import (
     Commit,
     Comparison,
     ComparisonStatus,
+    Costs,
     DeployedRevision,
     Deployment,
     Entity,
+    Evidence,
     Finding,
     GoldenPath,
     Health,
@@ -32,6 +36,10 @@ from integrations.ports import (
     RenderedFile,
     RenderedTree,
     Repository,
+    Scaffolder,
+    SecretStore,
+    SecretSync,
+    SignalSource,
     SyncStatus,
 )
 
@@ -401,6 +409,14 @@ class FakeBackends:
         self.infrastructure = FakeInfrastructure()
         self.delivery = FakeDelivery()
         self.catalog = FakeCatalog()
+        self.admission: Admission | None = None
+        self.evidence: Evidence | None = None
+        self.secret_store: SecretStore | None = None
+        self.secret_sync: SecretSync | None = None
+        self.signals: SignalSource | None = None
+        self.annotations: Annotations | None = None
+        self.costs: Costs | None = None
+        self.scaffolder: Scaffolder | None = None
 
     @property
     def effects(self) -> list[str]:

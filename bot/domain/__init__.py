@@ -20,7 +20,16 @@ from bot.domain.plan import (
     plan_hash,
     sha256_hex,
 )
-from bot.domain.platform import ApprovalRule, Environment, PersonEntry, Platform, Role, Team
+from bot.domain.platform import (
+    ApprovalRule,
+    Environment,
+    EvidenceRule,
+    PersonEntry,
+    Platform,
+    Role,
+    Team,
+    WatchRule,
+)
 from bot.domain.record import AuditEvent, Card, CardKind
 from bot.domain.request import (
     DECIDABLE_STATES,
@@ -52,6 +61,7 @@ __all__ = [
     "Decision",
     "DeploymentRecord",
     "Environment",
+    "EvidenceRule",
     "Gate",
     "Invocation",
     "Link",
@@ -74,6 +84,7 @@ __all__ = [
     "Team",
     "Value",
     "Verdict",
+    "WatchRule",
     "canonical_json",
     "plan_hash",
     "sha256_hex",

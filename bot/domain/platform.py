@@ -20,6 +20,24 @@ class ApprovalRule:
 
 
 @dataclass(frozen=True)
+class EvidenceRule:
+    """How many findings are too many; None: any number is fine."""
+
+    critical_vulnerabilities: int | None = None
+    high_vulnerabilities: int | None = None
+    failed_policies: int | None = None
+
+
+@dataclass(frozen=True)
+class WatchRule:
+    """How long a promoted revision is watched, and what brings the old one back; None: not judged."""
+
+    seconds: int
+    success_ratio: float | None = None
+    latency_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Environment:
     """A place services run in; `follows` is the branch it syncs from by itself, `release_ref` the ref promotion moves."""
 
@@ -29,6 +47,8 @@ class Environment:
     follows: str | None
     release_ref: str
     approval: ApprovalRule | None
+    evidence: EvidenceRule | None = None
+    watch: WatchRule | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from integrations.ports.admission import Admission, Preview
 from integrations.ports.backend import Backend, Finding, Phase
 from integrations.ports.catalog import Catalog, Entity
 from integrations.ports.code_host import (
@@ -37,9 +38,20 @@ from integrations.ports.delivery import (
     Health,
     SyncStatus,
 )
+from integrations.ports.evidence import Evidence, EvidenceKind, EvidenceReport, EvidenceVerdict
 from integrations.ports.golden_paths import GoldenPath, GoldenPaths, Parameter, RenderedFile, RenderedTree
 from integrations.ports.infrastructure import Claim, ClaimSpec, Infrastructure
+from integrations.ports.observability import (
+    Annotation,
+    Annotations,
+    Costs,
+    MonthlyCost,
+    Signals,
+    SignalSource,
+)
 from integrations.ports.opening import BackendModule, EntityStore, Surroundings
+from integrations.ports.scaffolding import Scaffolder, ScaffolderTask, ScaffolderTemplate
+from integrations.ports.secrets import SecretSpec, SecretStore, SecretSync, StoredKey, SyncedSecret
 
 PORTS: Mapping[str, type] = {
     "golden_paths": GoldenPaths,
@@ -48,10 +60,26 @@ PORTS: Mapping[str, type] = {
     "delivery": Delivery,
     "catalog": Catalog,
 }
-"""Port name -> what it must offer."""
+"""Port name -> what it must offer. Every platform has these."""
+
+OPTIONAL_PORTS: Mapping[str, type] = {
+    "admission": Admission,
+    "evidence": Evidence,
+    "secret_store": SecretStore,
+    "secret_sync": SecretSync,
+    "signals": SignalSource,
+    "annotations": Annotations,
+    "costs": Costs,
+    "scaffolder": Scaffolder,
+}
+"""Port name -> what it must offer. What a platform lacks is None in `bot.command.Backends`, and nothing pretends otherwise."""
 
 __all__ = [
+    "OPTIONAL_PORTS",
     "PORTS",
+    "Admission",
+    "Annotation",
+    "Annotations",
     "Application",
     "ApplicationSpec",
     "Backend",
@@ -64,22 +92,39 @@ __all__ = [
     "Commit",
     "Comparison",
     "ComparisonStatus",
+    "Costs",
     "Delivery",
     "DeployedRevision",
     "Deployment",
     "Entity",
     "EntityStore",
+    "Evidence",
+    "EvidenceKind",
+    "EvidenceReport",
+    "EvidenceVerdict",
     "Finding",
     "GoldenPath",
     "GoldenPaths",
     "Health",
     "Infrastructure",
+    "MonthlyCost",
     "Parameter",
     "Phase",
+    "Preview",
     "ReleaseRef",
     "RenderedFile",
     "RenderedTree",
     "Repository",
+    "Scaffolder",
+    "ScaffolderTask",
+    "ScaffolderTemplate",
+    "SecretSpec",
+    "SecretStore",
+    "SecretSync",
+    "SignalSource",
+    "Signals",
+    "StoredKey",
     "Surroundings",
     "SyncStatus",
+    "SyncedSecret",
 ]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from bot import config
 from bot.config_model import seconds
-from bot.domain import PersonEntry
+from bot.domain import EvidenceRule, PersonEntry, WatchRule
 from bot.errors import ConfigError, Problem
 
 EXAMPLE = made.EXAMPLE.read_text(encoding="utf-8")
@@ -118,6 +118,36 @@ def test_a_team_may_name_its_own_deploy_channel(load: Callable[..., config.Confi
 @pytest.mark.parametrize("none", ["none", None])
 def test_no_approval_is_written_as_none(load: Callable[..., config.Config], none: str | None) -> None:
     assert load(put("environments", 1, "approval", value=none)).platform.environments[1].approval is None
+
+
+def test_what_is_judged_before_and_after_a_promotion(load: Callable[..., config.Config]) -> None:
+    def edit(data: Any) -> None:
+        data["environments"][1]["evidence"] = {"critical_vulnerabilities": 0}
+        data["environments"][1]["watch"] = {"for": "10m", "success_ratio": 0.99}
+        data["integrations"]["evidence"] = {"use": "kubernetes_reports"}
+        data["integrations"]["signals"] = {"use": "prometheus"}
+
+    loaded = load(edit)
+    production = loaded.platform.environments[1]
+    assert production.evidence == EvidenceRule(critical_vulnerabilities=0)
+    assert production.watch == WatchRule(seconds=600, success_ratio=0.99)
+    assert loaded.integrations["signals"].use == "prometheus"
+    assert "scaffolder" not in loaded.integrations
+
+
+@pytest.mark.parametrize(
+    ("key", "rule", "port"),
+    [
+        ("evidence", {"critical_vulnerabilities": 0}, "evidence"),
+        ("watch", {"success_ratio": 0.9}, "signals"),
+    ],
+)
+def test_a_rule_that_no_backend_answers_is_refused(
+    problems: Callable[..., list[Problem]], key: str, rule: Any, port: str
+) -> None:
+    (problem,) = problems(put("environments", 1, key, value=rule))
+    assert f"environments[1].{key}" in problem.path
+    assert problem.value == f"nothing answers it: there is no integrations.{port}"
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90m", 5400), ("24h", 86400), ("7d", 604800), ("30s", 30)])
