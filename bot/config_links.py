@@ -167,7 +167,7 @@ def _backends_behind_rules(sections: Sections) -> Iterator[Problem]:
             if getattr(one, key) is not None and getattr(integrations, port) is None:
                 yield sections.problem(
                     ("environments", index, key),
-                    f"nothing answers it: there is no integrations.{port}",
+                    f"without integrations.{port}",
                     f"a backend in integrations.{port}, or no {key}",
                 )
 

@@ -401,7 +401,7 @@ def python_service(**changes: object) -> GoldenPath:
 
 
 class FakeBackends:
-    """All five, empty but for one golden path."""
+    """The five that every platform has, empty but for one golden path; a test puts in what else it needs."""
 
     def __init__(self) -> None:
         self.golden_paths = FakeGoldenPaths(python_service())
@@ -421,4 +421,4 @@ class FakeBackends:
     @property
     def effects(self) -> list[str]:
         """What really changed, backend after backend."""
-        return [effect for fake in vars(self).values() for effect in fake.effects]
+        return [effect for fake in vars(self).values() if fake for effect in fake.effects]
