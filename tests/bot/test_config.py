@@ -147,7 +147,7 @@ def test_a_rule_that_no_backend_answers_is_refused(
 ) -> None:
     (problem,) = problems(put("environments", 1, key, value=rule))
     assert f"environments[1].{key}" in problem.path
-    assert problem.value == f"without integrations.{port}"
+    assert f"without integrations.{port}" in problem.value
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90m", 5400), ("24h", 86400), ("7d", 604800), ("30s", 30)])
