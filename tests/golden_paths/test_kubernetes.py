@@ -103,40 +103,31 @@ def test_there_is_time_to_stop(render: Render) -> None:
     assert grace >= int(variables(deployment)["SHUTDOWN_DELAY_SECONDS"]) + 5
 
 
-@pytest.mark.parametrize(("engine", "version"), [("postgresql", None), ("redis", "7")])
-def test_a_database_is_claimed_and_survives_a_sync(render: Render, engine: str, version: str | None) -> None:
-    claim = base(render(database=engine))["DatabaseClaim"]
-    assert claim["apiVersion"] == "platform.company.com/v1alpha1"
-    assert claim["metadata"]["name"] == "orders-db"
-    assert claim["spec"].pop("version", None) == version
-    assert claim["spec"] == {
-        "engine": engine,
-        "size": "small",
-        "writeConnectionSecretToRef": {"name": "orders-db-connection"},
-    }
-    options = claim["metadata"]["annotations"]["argocd.argoproj.io/sync-options"]
-    assert set(options.split(",")) == {"Prune=false", "Delete=false"}
-
-
 def test_the_database_url_reaches_the_pod_as_a_file_and_never_as_a_variable(render: Render) -> None:
     objects = base(render(database="postgresql"))
-    secret, pod = objects["ExternalSecret"], objects["Deployment"]["spec"]["template"]["spec"]
-    assert secret["apiVersion"] == "external-secrets.io/v1"
-    assert secret["spec"]["secretStoreRef"]["kind"] == "ClusterSecretStore"
-    (entry,) = secret["spec"]["data"]
-    assert set(entry["remoteRef"]) == {"key", "property"}
-    (volume,) = [each for each in pod["volumes"] if "secret" in each]
-    assert volume["secret"]["secretName"] == secret["spec"]["target"]["name"]
-    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "database"]
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "database"]
     assert mount["readOnly"] is True
-    path = f"{mount['mountPath']}/{entry['secretKey']}"
-    assert variables(objects["Deployment"])["DATABASE_URL_FILE"] == path
+    assert "optional" not in volume["secret"], "a service that needs its database waits for it"
+    assert variables(objects["Deployment"])["DATABASE_URL_FILE"] == f"{mount['mountPath']}/url"
     assert not any("valueFrom" in each for each in pod["containers"][0]["env"])
+
+
+def test_secrets_of_the_team_are_files_too_and_none_is_fine(render: Render) -> None:
+    pod = base(render())["Deployment"]["spec"]["template"]["spec"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "secrets"]
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "secrets"]
+    assert volume["secret"] == {"secretName": "orders-secrets", "defaultMode": 0o440, "optional": True}
+    assert mount == {"name": "secrets", "mountPath": "/run/secrets/service", "readOnly": True}
+
+
+def test_no_manifest_claims_what_only_an_approved_plan_may(render: Render, database: str) -> None:
+    assert set(base(render(database=database))) == {"ServiceAccount", "Deployment", "Service"}
 
 
 def test_without_a_database_nothing_of_one_is_there(render: Render) -> None:
     folder = render(database="none")
-    assert set(base(folder)) == {"ServiceAccount", "Deployment", "Service"}
     for path in (folder / "k8s").rglob("*.yaml"):
         assert "database" not in path.read_text().lower(), path
 
@@ -155,13 +146,13 @@ def test_an_environment_is_the_base_with_its_own_size_and_secret(
     assert container(deployment)["image"] == "ghcr.io/acme/orders:unreleased"
     assert container(deployment)["securityContext"] == CONTAINER_SECURITY
     assert deployment["spec"]["replicas"] == (3 if environment == "production" else 1)
-    if database != "none":
-        key = objects["ExternalSecret"]["spec"]["data"][0]["remoteRef"]["key"]
-        assert key == f"shop/orders/{environment}/database"
-        # The name that create-service gives its claim: both mean one database.
-        assert objects["DatabaseClaim"]["metadata"]["name"] == f"orders-{environment}-db"
-        size = objects["DatabaseClaim"]["spec"]["size"]
-        assert size == ("medium" if environment == "production" else "small")
+    secrets = [
+        each["secret"]["secretName"]
+        for each in deployment["spec"]["template"]["spec"]["volumes"]
+        if each["name"] == "database"
+    ]
+    # The name that the claim of the plan gives its connection secret.
+    assert secrets == ([] if database == "none" else [f"orders-{environment}-db-connection"])
 
 
 def test_a_drain_never_takes_the_last_pod_of_production(render: Render) -> None:
