@@ -12,6 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 ACK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 
+DEPLOYMENT_REPORTS = Counter(
+    "platform_deployment_reports_total",
+    "What the code host was told of deployments, by state and by what became of it.",
+    ("state", "outcome"),
+    registry=None,
+)
+"""Of the whole process: a step holds its run only, and no bot."""
+
 
 class Metrics:
     """One per bot, with a registry of its own, so that several in one process do not share numbers."""
@@ -31,6 +39,13 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        self._hooks = Counter(
+            "platform_hooks_total",
+            "Deliveries of the company's systems, by what became of them.",
+            ("name", "outcome"),
+            registry=self.registry,
+        )
+        self.registry.register(DEPLOYMENT_REPORTS)
 
     @contextmanager
     def acknowledging(self, kind: str) -> Iterator[None]:
@@ -41,3 +56,7 @@ class Metrics:
     def card(self, outcome: str) -> None:
         """posted, edited, refused, limited or unreachable."""
         self._cards.labels(outcome).inc()
+
+    def hook(self, name: str, outcome: str) -> None:
+        """accepted, seen, ignored, forged, unreadable, too_large, too_slow or unavailable."""
+        self._hooks.labels(name, outcome).inc()

@@ -6,6 +6,7 @@ Commands do not know each other, so what create-service, promote and rollback ha
 
 from __future__ import annotations
 
+from bot.announcing import Announcement, announce
 from bot.command import Done, Pending, Run, StepKind
 from bot.domain import (
     JSON,
@@ -19,7 +20,7 @@ from bot.domain import (
     StepRecord,
 )
 from bot.errors import BackendErrorKind, NotFoundError, PermanentBackendError
-from integrations.ports import ApplicationSpec, ClaimSpec, Deployment, Phase
+from integrations.ports import ApplicationSpec, ClaimSpec, Deployment, DeploymentState, Phase
 
 CLAIM_TIMEOUT_SECONDS = 1800
 """A managed database may take its time; Crossplane knows no terminal failure, so the deadline is ours."""
@@ -254,10 +255,15 @@ async def _do_deploy(run: Run, arguments: JSON) -> Done | Pending:
 
 async def _undo_deploy(run: Run, arguments: JSON, _done: StepRecord) -> Done | Pending:
     previous = arguments["previous"]
+    taken_back = Announcement(
+        arguments["service"], arguments["environment"], arguments["revision"], run.operation("deploy")
+    )
     if not previous:
+        await announce(run, taken_back, DeploymentState.INACTIVE)
         return Done(detail="nothing ran there before")
     outcome = await _drive(run, arguments, purpose="undo-deploy", revision=previous, approved=previous)
     if isinstance(outcome, Done):
+        await announce(run, taken_back, DeploymentState.INACTIVE)
         return Done(
             detail=f"rolled back to {previous[:7]}", external_id=outcome.external_id, record=outcome.record
         )
@@ -269,12 +275,15 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
     service, environment = arguments["service"], arguments["environment"]
     delivery = run.backends.delivery
     operation = run.operation(purpose)
+    announcement = Announcement(service, environment, approved, operation)
     deployment = await delivery.get_deployment(service, environment, operation=operation)
     if deployment is None:
         deployment = await delivery.deploy(
             service, environment, revision=revision, operation=operation, actor=run.requester_name
         )
+        await announce(run, announcement, DeploymentState.IN_PROGRESS)
     if deployment.phase is Phase.FAILED:
+        await announce(run, announcement, DeploymentState.FAILURE)
         raise PermanentBackendError(
             f"{approved[:7]} is {deployment.health.value} in {environment}: {deployment.message}",
             backend="delivery",
@@ -284,6 +293,7 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
         return Pending(_watching(deployment))
     application = await delivery.get_application(service, environment)
     url = application.url if application else ""
+    await announce(run, announcement, DeploymentState.SUCCESS, url=url)
     return Done(
         detail=f"{approved[:7]} is healthy in {environment}",
         external_id=operation,

@@ -24,7 +24,7 @@ from integrations._github_auth import (
     sign_rs256,
 )
 from integrations._github_compare import compare
-from integrations._github_deployments import DeploymentReport, Deployments
+from integrations._github_deployments import Deployments
 from integrations._github_errors import BACKEND, refuse
 from integrations._github_git import Commits
 from integrations._github_release import Releases
@@ -34,6 +34,7 @@ from integrations._http import Http, Limits, Timing
 from integrations.ports import (
     Commit,
     Comparison,
+    DeploymentState,
     Finding,
     ReleaseRef,
     RenderedTree,
@@ -144,7 +145,7 @@ class Settings(BaseModel):
 
 
 class GitHub:
-    """Implements `integrations.ports.CodeHost`, and shows deployments on GitHub's pages."""
+    """Implements `integrations.ports.CodeHost` and `DeploymentReports`."""
 
     def __init__(self, settings: Settings, http: Http, *, installation: InstallationDialect | None) -> None:
         self._settings = settings
@@ -205,17 +206,22 @@ class GitHub:
             repository, ref, revision=revision, expected=expected, request_id=request_id
         )
 
-    # ------------------------------------------------------------ beyond the port
+    # ------------------------------------------------------------ beside the port
 
-    async def ensure_deployment(self, name: str, *, revision: str, environment: str, request_id: str) -> int:
-        """GitHub's id of the deployment of this request."""
+    async def report_deployment(
+        self,
+        name: str,
+        *,
+        revision: str,
+        environment: str,
+        state: DeploymentState,
+        operation: str,
+        url: str = "",
+    ) -> None:
         repository = await self._repositories.managed(name)
-        return await self._deployments.ensure(
-            repository, revision=revision, environment=environment, request_id=request_id
+        await self._deployments.show(
+            repository, state, revision=revision, environment=environment, operation=operation, url=url
         )
-
-    async def report_deployment(self, name: str, deployment: int, report: DeploymentReport) -> None:
-        await self._deployments.report(await self._repositories.managed(name), deployment, report)
 
 
 def _repository(name: str, found: RepositoryAnswer) -> Repository:

@@ -26,6 +26,8 @@ from integrations.ports.code_host import (
     Commit,
     Comparison,
     ComparisonStatus,
+    DeploymentReports,
+    DeploymentState,
     ReleaseRef,
     Repository,
 )
@@ -40,6 +42,7 @@ from integrations.ports.delivery import (
 )
 from integrations.ports.evidence import Evidence, EvidenceKind, EvidenceReport, EvidenceVerdict
 from integrations.ports.golden_paths import GoldenPath, GoldenPaths, Parameter, RenderedFile, RenderedTree
+from integrations.ports.hooks import Hint, Hooked, Hooks
 from integrations.ports.infrastructure import Claim, ClaimSpec, Infrastructure
 from integrations.ports.observability import (
     Annotation,
@@ -96,6 +99,8 @@ __all__ = [
     "Delivery",
     "DeployedRevision",
     "Deployment",
+    "DeploymentReports",
+    "DeploymentState",
     "Entity",
     "EntityStore",
     "Evidence",
@@ -106,6 +111,9 @@ __all__ = [
     "GoldenPath",
     "GoldenPaths",
     "Health",
+    "Hint",
+    "Hooked",
+    "Hooks",
     "Infrastructure",
     "MonthlyCost",
     "Parameter",

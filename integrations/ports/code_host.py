@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from integrations.ports.backend import Backend
 from integrations.ports.golden_paths import RenderedTree
@@ -105,4 +105,33 @@ class CodeHost(Backend, Protocol):
         """Make `ref` carry the tree of `revision`: fast-forward, else a merge commit, else (rolling back) a forward
         commit with the good tree; never by force. `expected` is the ref's commit the plan was made on (None: absent);
         PermanentBackendError(CONFLICT) when it stands elsewhere, unless this request moved it there already."""
+        ...
+
+
+class DeploymentState(StrEnum):
+    """How far a deployment is, for those who look at the code host."""
+
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    INACTIVE = "inactive"
+    """Given up or taken back."""
+
+
+@runtime_checkable
+class DeploymentReports(Protocol):
+    """What a code host may offer besides: its pages show what ran where. Shown only; nothing is ever read back from it."""
+
+    async def report_deployment(
+        self,
+        name: str,
+        *,
+        revision: str,
+        environment: str,
+        state: DeploymentState,
+        operation: str,
+        url: str = "",
+    ) -> None:
+        """`operation` is our key (`<request>.<run>.<purpose>`): the same key never shows two deployments, the same state is
+        not told twice, and one that was never shown is not shown as inactive."""
         ...

@@ -19,10 +19,9 @@ from github_stage import (
 
 from bot.errors import BackendErrorKind
 from integrations import github
-from integrations._github_deployments import DeploymentReport, DeploymentState
 from integrations._github_git import batches
 from integrations._github_shapes import marked_description, undone_names
-from integrations.ports import ComparisonStatus
+from integrations.ports import ComparisonStatus, DeploymentState
 
 
 @pytest.fixture
@@ -327,18 +326,53 @@ async def test_a_rule_without_bypass_for_the_bot_is_named(host: github.GitHub, f
 # ---------------------------------------------------------------- deployments
 
 
-async def test_a_deployment_is_made_once_and_its_status_said_once(
+async def show(host: github.GitHub, sha: str, state: DeploymentState, operation: str, url: str = "") -> None:
+    await host.report_deployment(
+        "orders", revision=sha, environment="staging", state=state, operation=operation, url=url
+    )
+
+
+def shown(fake: FakeGitHub) -> list[tuple[str, list[str]]]:
+    """Operation and states of each deployment, oldest first."""
+    return [
+        (one["payload"]["operation"], [status["state"] for status in one["statuses"]])
+        for one in fake.repo().deployments
+    ]
+
+
+async def test_a_deployment_is_shown_once_and_each_state_said_once(
     host: github.GitHub, fake: FakeGitHub
 ) -> None:
     sha = await start(host)
-    report = DeploymentReport(
-        DeploymentState.SUCCESS, "x" * 500, environment_url="https://orders.example.com"
-    )
-    for _ in range(2):
-        made = await host.ensure_deployment("orders", revision=sha, environment="staging", request_id="req-2")
-        await host.report_deployment("orders", made, report)
+    for state in (DeploymentState.IN_PROGRESS, DeploymentState.SUCCESS):
+        for _ in range(2):
+            await show(host, sha, state, "req-2.1.deploy", "https://orders.example.com")
     (deployment,) = fake.repo().deployments
-    assert deployment["payload"] == {"request_id": "req-2", "managed_by": "platform-bot"}
-    assert [status["state"] for status in deployment["statuses"]] == ["success"]
-    await host.ensure_deployment("orders", revision=sha, environment="staging", request_id="req-3")
+    assert deployment["payload"] == {
+        "request_id": "req-2", "operation": "req-2.1.deploy", "managed_by": "platform-bot",
+    }  # fmt: skip
+    assert shown(fake) == [("req-2.1.deploy", ["in_progress", "success"])]
+    assert deployment["statuses"][-1]["environment_url"] == "https://orders.example.com"
+    await show(host, sha, DeploymentState.IN_PROGRESS, "req-2.2.deploy")
     assert len(fake.repo().deployments) == 2
+
+
+async def test_taking_back_ends_what_this_request_left_open_and_nothing_else(
+    host: github.GitHub, fake: FakeGitHub
+) -> None:
+    sha = await start(host)
+    await show(host, sha, DeploymentState.IN_PROGRESS, "req-2.1.deploy")
+    await show(host, sha, DeploymentState.FAILURE, "req-2.2.deploy")
+    await show(host, sha, DeploymentState.SUCCESS, "req-3.1.deploy")
+    await show(host, sha, DeploymentState.INACTIVE, "req-2.3.deploy")
+    assert shown(fake) == [
+        ("req-2.1.deploy", ["in_progress", "inactive"]),
+        ("req-2.2.deploy", ["failure"]),
+        ("req-3.1.deploy", ["success"]),
+    ]
+
+
+async def test_what_was_never_shown_is_not_taken_back(host: github.GitHub, fake: FakeGitHub) -> None:
+    sha = await start(host)
+    await show(host, sha, DeploymentState.INACTIVE, "req-2.1.deploy")
+    assert fake.repo().deployments == []

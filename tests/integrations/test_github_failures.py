@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from github_stage import (
 
 from bot.errors import BackendErrorKind, TemporaryBackendError
 from integrations import github
-from integrations._github_deployments import DeploymentReport, DeploymentState
+from integrations.ports import DeploymentState
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ async def host(fake: FakeGitHub) -> AsyncIterator[github.GitHub]:
 
 
 # ---------------------------------------------------------------- when answers are lost
+
+
+async def shown(host: github.GitHub, sha: str, state: DeploymentState) -> None:
+    await host.report_deployment(
+        "orders", revision=sha, environment="production", state=state, operation="r2.1.deploy"
+    )
 
 
 async def story(host: github.GitHub, fake: FakeGitHub) -> None:
@@ -53,14 +60,8 @@ async def story(host: github.GitHub, fake: FakeGitHub) -> None:
         ),
         fake,
     )
-    made = await until_done(
-        lambda: host.ensure_deployment(
-            "orders", revision=back.sha, environment="production", request_id="r2"
-        ),
-        fake,
-    )
-    report = DeploymentReport(DeploymentState.IN_PROGRESS)
-    await until_done(lambda: host.report_deployment("orders", made, report), fake)
+    for state in (DeploymentState.IN_PROGRESS, DeploymentState.SUCCESS, DeploymentState.INACTIVE):
+        await until_done(partial(shown, host, back.sha, state), fake)
     await until_done(lambda: host.remove_repository("orders", request_id=REQUEST), fake)
 
 
@@ -83,7 +84,7 @@ def seen_at_the_end(fake: FakeGitHub) -> dict[str, Any]:
     }
 
 
-WRITES = 17
+WRITES = 19
 
 
 async def test_the_story_makes_so_many_writes(host: github.GitHub, fake: FakeGitHub) -> None:
