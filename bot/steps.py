@@ -182,6 +182,7 @@ async def _do_application(run: Run, arguments: JSON) -> Done:
             follows=environment.follows,
             health_path=arguments["health_path"],
             secrets=(secret,) if secret else (),
+            release_ref=environment.release_ref,
         ),
         request_id=run.request_id,
     )

@@ -28,10 +28,12 @@ from integrations._argocd_shapes import (
 )
 from integrations._argocd_state import BLOCKED_BY_WINDOW, not_ready
 from integrations._http import Answer, Call, Http, retry_after_seconds, unreadable
-from integrations.ports import Finding
+from integrations.ports import Finding, Preview
 
 ROOT: Final = "/api/v1"
 POLL_SECONDS: Final = 1.0
+RENDER_SECONDS: Final = 60.0
+"""Argo CD's repository server fetches and renders before it answers."""
 CHECKED_PROJECTS: Final = 20
 RIGHTS: Final = ("get", "create", "update", "sync", "delete")
 
@@ -164,6 +166,19 @@ class ApiApplications:
             raise unreadable(BACKEND, "no manifest") from error
 
     # ------------------------------------------------------------ writing
+
+    async def preview(self, intent: Mapping[str, Any]) -> Preview:  # noqa: ARG002 - there is nobody to show it to
+        return Preview(
+            unknown=("Argo CD's API has no dry run of an Application: admission policies speak at creation.",)
+        )
+
+    async def manifests(self, app: ArgoApplication, revision: str) -> Sequence[Mapping[str, Any]] | None:
+        params = {**self._of(app), "revision": revision}
+        call = Call("GET", _path(app, "manifests"), params=params, read_seconds=RENDER_SECONDS)
+        try:
+            return [dict(json.loads(each)) for each in (await self._json(call)).get("manifests") or ()]
+        except (TypeError, ValueError) as error:
+            raise unreadable(BACKEND, "no manifests") from error
 
     async def put(self, intent: Mapping[str, Any], found: ArgoApplication | None) -> ArgoApplication:
         """Never over somebody else's: only what was read and is ours is written with `upsert`."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_shapes import ArgoApplication, Asked, JournalEntry, ResourceStatus
-from integrations.ports import Finding
+from integrations.ports import Finding, Preview
 
 
 class Applications(Protocol):
@@ -22,6 +22,14 @@ class Applications(Protocol):
         ...
 
     async def has_project(self, name: str) -> bool: ...
+
+    async def preview(self, intent: Mapping[str, Any]) -> Preview:
+        """What would be said to `put`. Raises BackendError where nobody said anything."""
+        ...
+
+    async def manifests(self, app: ArgoApplication, revision: str) -> Sequence[Mapping[str, Any]] | None:
+        """None: this way does not lead to what renders them."""
+        ...
 
     async def put(self, intent: Mapping[str, Any], found: ArgoApplication | None) -> ArgoApplication: ...
 

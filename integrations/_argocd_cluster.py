@@ -25,7 +25,7 @@ from integrations._argocd_shapes import (
 )
 from integrations._argocd_state import unhealthy_resources
 from integrations._kubernetes import Access, Kubernetes, Object, Resource, Selection
-from integrations.ports import Finding
+from integrations.ports import Finding, Preview
 
 APPLICATION: Final = Resource("argoproj.io", "v1alpha1", "applications", "Application")
 PROJECT: Final = Resource("argoproj.io", "v1alpha1", "appprojects", "AppProject")
@@ -44,6 +44,11 @@ class _StatusOf(Resource):
 
 
 _ROLLOUT_STATUS: Final = _StatusOf("argoproj.io", "v1alpha1", "rollouts", "Rollout")
+
+
+def _manager(intent: Mapping[str, Any]) -> str:
+    """One for each request: two that meet under one name conflict over the mark, and neither overwrites the other."""
+    return f"{MANAGED_BY}/{intent['metadata']['annotations'][REQUEST_ANNOTATION]}"
 
 
 class ClusterApplications:
@@ -85,12 +90,24 @@ class ClusterApplications:
 
     # ------------------------------------------------------------ writing
 
+    async def preview(self, intent: Mapping[str, Any]) -> Preview:
+        try:
+            await self._kubernetes.apply(
+                APPLICATION, dict(intent), field_manager=_manager(intent), dry_run=True
+            )
+        except PermanentBackendError as error:
+            if error.kind is BackendErrorKind.DENIED:
+                # The bot may not ask: that is no word of anybody who admits.
+                raise
+            return Preview(denials=(error.message,))
+        return Preview()
+
+    async def manifests(self, app: ArgoApplication, revision: str) -> Sequence[Mapping[str, Any]] | None:  # noqa: ARG002
+        return None
+
     async def put(self, intent: Mapping[str, Any], found: ArgoApplication | None) -> ArgoApplication:  # noqa: ARG002
-        # One manager for each request: two that meet under one name conflict over the mark, and neither overwrites the other.
-        request = intent["metadata"]["annotations"][REQUEST_ANNOTATION]
-        manager = f"{MANAGED_BY}/{request}"
         return parse_application(
-            await self._kubernetes.apply(APPLICATION, dict(intent), field_manager=manager)
+            await self._kubernetes.apply(APPLICATION, dict(intent), field_manager=_manager(intent))
         )
 
     async def begin(self, app: ArgoApplication, asked: Asked, *, prune: bool) -> ArgoApplication | None:

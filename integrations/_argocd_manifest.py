@@ -30,8 +30,6 @@ class Placement:
     path: str
     server: str
     servers: Mapping[str, str] = field(default_factory=dict)
-    release_ref: str = "release"
-    release_refs: Mapping[str, str] = field(default_factory=dict)
     sync_options: tuple[str, ...] = ()
     prune: bool = True
 
@@ -62,7 +60,7 @@ def application_intent(
             "project": placement.project_of(spec.team),
             "source": {
                 "repoURL": spec.repository_url,
-                "targetRevision": _target(spec, placement, found),
+                "targetRevision": _target(spec, found),
                 "path": placement.path.format(**names),
             },
             "destination": {
@@ -74,12 +72,12 @@ def application_intent(
     }
 
 
-def _target(spec: ApplicationSpec, placement: Placement, found: ArgoApplication | None) -> str:
+def _target(spec: ApplicationSpec, found: ArgoApplication | None) -> str:
     if spec.follows is not None:
         return spec.follows
     if found is not None and _COMMIT.fullmatch(found.target_revision):
         return found.target_revision
-    return placement.release_refs.get(spec.environment, placement.release_ref)
+    return spec.release_ref
 
 
 def _policy(spec: ApplicationSpec, placement: Placement) -> dict[str, Any]:

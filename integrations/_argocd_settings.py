@@ -40,10 +40,6 @@ class Settings(BaseModel):
         default={}, description="Environment -> cluster, where it differs."
     )
     path: str = Field(default="k8s/overlays/{environment}", description="Folder of the manifests.")
-    release_ref: str = Field(
-        default="release", description="What a new environment without a branch compares with."
-    )
-    release_refs: dict[str, str] = Field(default={}, description="Environment -> ref, where it differs.")
     sync_options: tuple[str, ...] = Field(default=("CreateNamespace=true",))
     prune: bool = Field(default=True, description="Remove from the cluster what left the repository.")
     rollouts: bool = Field(default=True, description="Show and steer canaries of Argo Rollouts.")
@@ -80,8 +76,6 @@ class Settings(BaseModel):
             path=self.path,
             server=self.destination_server,
             servers=self.destination_servers,
-            release_ref=self.release_ref,
-            release_refs=self.release_refs,
             sync_options=self.sync_options,
             prune=self.prune,
         )

@@ -16,18 +16,25 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
-from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
+from bot.errors import (
+    BackendError,
+    BackendErrorKind,
+    PermanentBackendError,
+    StartError,
+    TemporaryBackendError,
+)
 from integrations import _argocd_manifest as manifest
 from integrations import _argocd_shapes as shapes
 from integrations import _argocd_state as state
 from integrations._argocd_api import ApiApplications, ArgoDialect
 from integrations._argocd_applications import Applications
+from integrations._argocd_canaries import Canaries
 from integrations._argocd_cluster import ClusterApplications
-from integrations._argocd_rollouts import Rollout, require_abortable, require_resumable
+from integrations._argocd_rollouts import Rollout
 from integrations._argocd_settings import Settings
 from integrations._argocd_shapes import BACKEND, ArgoApplication
 from integrations._breaker import Breaker
@@ -37,10 +44,12 @@ from integrations._kubernetes_cluster import find_cluster
 from integrations.ports import (
     Application,
     ApplicationSpec,
+    ClosedWindow,
     DeployedRevision,
     Deployment,
     Finding,
     Phase,
+    Preview,
     Surroundings,
 )
 
@@ -55,11 +64,37 @@ class ArgoCD:
     def __init__(self, settings: Settings, applications: Applications, *, timing: Timing) -> None:
         self._settings = settings
         self._applications = applications
+        self._canaries = Canaries(applications)
         self._timing = timing
         self._grace = timedelta(seconds=settings.degraded_grace_seconds)
         self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     # ------------------------------------------------------------ the application
+
+    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:
+        """Who admits is asked by a dry run where Argo CD can be asked for one. Its project decides when it syncs."""
+        try:
+            return await self._preview(spec, request_id)
+        except BackendError as error:
+            return Preview(unknown=(f"{error.backend} could not be asked: {error.message}",))
+
+    async def _preview(self, spec: ApplicationSpec, request_id: str) -> Preview:
+        found = await self._applications.find(spec.service, spec.environment)
+        if found is not None and not _is_ours(found, spec, request_id):
+            return Preview(denials=(_taken(spec),))
+        project = self._settings.placement.project_of(spec.team)
+        if not await self._applications.has_project(project):
+            return Preview(denials=(_no_project(project, spec.team),))
+        intent = manifest.application_intent(
+            spec, self._settings.placement, request_id=request_id, found=found
+        )
+        return await self._applications.preview(intent)
+
+    async def manifests(
+        self, service: str, environment: str, *, revision: str
+    ) -> Sequence[Mapping[str, Any]] | None:
+        app = await self._find(service, environment)
+        return await self._applications.manifests(app, revision) if app is not None else None
 
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
         async with self._changes[spec.name]:
@@ -69,7 +104,7 @@ class ArgoCD:
             project = self._settings.placement.project_of(spec.team)
             if not await self._applications.has_project(project):
                 raise _refuse(
-                    f"Argo CD has no project {project} for the team {spec.team}.",
+                    _no_project(project, spec.team),
                     BackendErrorKind.INVALID,
                     fix="The platform team creates it: docs/backends/argocd.md, “A project per team”.",
                 )
@@ -100,6 +135,12 @@ class ArgoCD:
                 await self._applications.remove(app)
 
     # ------------------------------------------------------------ deployments
+
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
+        app = await self._find(service, environment)
+        if app is None or not await self._applications.is_blocked(app):
+            return None
+        return ClosedWindow("a sync window of its project is closed")
 
     async def deploy(
         self, service: str, environment: str, *, revision: str, operation: str, actor: str
@@ -152,7 +193,7 @@ class ArgoCD:
         app = await self._find(service, environment)
         if app is None:
             return None
-        canary, note = await self._canary(app)
+        canary, note = await self._canaries.look(app)
         found = self._judge(app, operation, canary=canary)
         if found is None:
             return None
@@ -187,42 +228,19 @@ class ArgoCD:
 
     # ------------------------------------------------------------ canaries
 
-    async def get_rollout(self, service: str, environment: str) -> Rollout | None:
-        app = await self._find(service, environment)
-        return await self._rollout(app) if app is not None else None
+    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        await self._canaries.resume(await self._get(service, environment), operation, step=step)
+        return await self._standing(service, environment, operation)
 
-    async def resume_rollout(self, service: str, environment: str, *, expected_step: str) -> None:
-        """Past the pause at `expected_step` (`Deployment.step`) and no further. Raises PermanentBackendError(CONFLICT)."""
-        app, rollout = await self._get_rollout(service, environment)
-        require_resumable(rollout, expected_step)
-        await self._applications.resume(app, rollout)
+    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        await self._canaries.abort(await self._get(service, environment), operation, step=step)
+        return await self._standing(service, environment, operation)
 
-    async def abort_rollout(self, service: str, environment: str, *, expected_step: str) -> None:
-        """All traffic back to the stable version. Raises PermanentBackendError(CONFLICT)."""
-        app, rollout = await self._get_rollout(service, environment)
-        if rollout.is_aborted:
-            return
-        require_abortable(rollout, expected_step)
-        await self._applications.abort(app, rollout)
-
-    async def _get_rollout(self, service: str, environment: str) -> tuple[ArgoApplication, Rollout]:
-        app = await self._get(service, environment)
-        rollout = await self._rollout(app)
-        if rollout is None:
-            raise _refuse(f"{service} has no canary in {environment}.", BackendErrorKind.NOT_FOUND)
-        return app, rollout
-
-    async def _rollout(self, app: ArgoApplication) -> Rollout | None:
-        """The one named like the service where there are several."""
-        known = sorted(app.rollouts, key=lambda each: each.name != app.service)
-        return await self._applications.rollout(app, known[0]) if known else None
-
-    async def _canary(self, app: ArgoApplication) -> tuple[Rollout | None, str]:
-        """A canary that may not be looked at is no reason to give a deployment up: its health is in the application's."""
-        try:
-            return await self._rollout(app), ""
-        except PermanentBackendError as error:
-            return None, f"the canary's step cannot be read: {error.message}"
+    async def _standing(self, service: str, environment: str, operation: str) -> Deployment:
+        found = await self.get_deployment(service, environment, operation=operation)
+        if found is None:
+            raise state.not_ready(f"Argo CD no longer shows this deployment of {service}.")
+        return found
 
     # ------------------------------------------------------------ the rest
 
@@ -267,13 +285,21 @@ class ArgoCD:
         )
 
 
+def _no_project(project: str, team: str) -> str:
+    return f"Argo CD has no project {project} for the team {team}."
+
+
+def _taken(spec: ApplicationSpec) -> str:
+    return f"An application {spec.name} exists already and is not of this request."
+
+
+def _is_ours(found: ArgoApplication, spec: ApplicationSpec, request_id: str) -> bool:
+    return found.is_of(spec.service, spec.environment) and found.request_id == request_id
+
+
 def _require_adoptable(found: ArgoApplication, spec: ApplicationSpec, request_id: str) -> None:
-    if not found.is_of(spec.service, spec.environment) or found.request_id != request_id:
-        raise _refuse(
-            f"An application {spec.name} exists already and is not of this request.",
-            BackendErrorKind.ALREADY_EXISTS,
-            fix="Choose another name.",
-        )
+    if not _is_ours(found, spec, request_id):
+        raise _refuse(_taken(spec), BackendErrorKind.ALREADY_EXISTS, fix="Choose another name.")
     if found.is_deleting:
         raise state.not_ready(f"The application {spec.name} is still being removed.")
 

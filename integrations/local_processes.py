@@ -20,17 +20,15 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bot.errors import (
     BackendError,
@@ -48,18 +46,21 @@ from integrations._runtime_application import (
     new_application,
     parse_state,
 )
-from integrations._runtime_controller import STATE_FILE, ApplicationController, Pace
+from integrations._runtime_controller import STATE_FILE, ApplicationController
 from integrations._runtime_release import BACKEND, Releases
+from integrations._runtime_settings import Settings
 from integrations._runtime_status import describe_deployment, describe_health, describe_sync
 from integrations.ports import (
     Application,
     ApplicationSpec,
+    ClosedWindow,
     Delivery,
     DeployedRevision,
     Deployment,
     Finding,
     Health,
     Phase,
+    Preview,
     Surroundings,
 )
 
@@ -69,44 +70,6 @@ _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REVISION: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REMOVED: Final = ".removed-"
 _log = structlog.get_logger(__name__)
-
-
-class Settings(BaseModel):
-    """The section of platform.yml. Times in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str = Field(default="runtime", description="Below the state folder.")
-    port_range: tuple[int, int] = Field(default=(18080, 18999), description="Stable ports, first and last.")
-    python: str = Field(default_factory=lambda: sys.executable, description="What {python} stands for.")
-    poll_interval_seconds: float = Field(default=0.25, gt=0)
-    follow_interval_seconds: float = Field(default=2.0, gt=0, description="How often a branch is looked at.")
-    health_timeout_seconds: float = Field(default=30.0, gt=0, description="To become healthy.")
-    health_deadline_seconds: float = Field(default=1.0, gt=0, description="For one answer.")
-    stop_grace_seconds: float = Field(default=5.0, ge=0, description="Between SIGTERM and SIGKILL.")
-    restart_backoff_seconds: float = Field(default=1.0, gt=0)
-    stable_after_seconds: float = Field(default=30.0, ge=0, description="Then earlier crashes are forgotten.")
-    kept_releases: int = Field(default=5, ge=1)
-    git_deadline_seconds: float = Field(default=60.0, gt=0)
-
-    @model_validator(mode="after")
-    def _ports_in_order(self) -> Settings:
-        first, last = self.port_range
-        if not 1024 <= first <= last <= 65535:
-            raise ValueError("port_range: first and last port, from 1024 to 65535")
-        return self
-
-    @property
-    def pace(self) -> Pace:
-        return Pace(
-            poll_interval_seconds=self.poll_interval_seconds,
-            follow_interval_seconds=self.follow_interval_seconds,
-            health_timeout_seconds=self.health_timeout_seconds,
-            stop_grace_seconds=self.stop_grace_seconds,
-            restart_backoff_seconds=self.restart_backoff_seconds,
-            stable_after_seconds=self.stable_after_seconds,
-            kept_releases=self.kept_releases,
-        )
 
 
 class LocalProcesses:
@@ -135,6 +98,20 @@ class LocalProcesses:
     async def close(self) -> None:
         await asyncio.gather(*(each.close() for each in self._controllers.values()))
         self._controllers.clear()
+
+    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:  # noqa: ARG002
+        """Nobody admits on one machine."""
+        return Preview()
+
+    async def manifests(
+        self,
+        service: str,  # noqa: ARG002
+        environment: str,  # noqa: ARG002
+        *,
+        revision: str,  # noqa: ARG002
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """Processes have none."""
+        return None
 
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
         _require_label(spec.service, "service")
@@ -171,6 +148,9 @@ class LocalProcesses:
             gone = (self._folder / name).rename(self._folder / f"{_REMOVED}{secrets.token_hex(4)}")
             await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
 
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:  # noqa: ARG002
+        return None
+
     async def deploy(
         self, service: str, environment: str, *, revision: str, operation: str, actor: str
     ) -> Deployment:
@@ -200,6 +180,12 @@ class LocalProcesses:
         # Read again: it may have finished while the service was asked.
         known = controller.state.find(operation) or known
         return describe_deployment(known, controller.state, health=health, message=message)
+
+    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:  # noqa: ARG002
+        raise _no_canaries(service, environment)
+
+    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:  # noqa: ARG002
+        raise _no_canaries(service, environment)
 
     async def history(self, service: str, environment: str, *, limit: int = 10) -> Sequence[DeployedRevision]:
         controller = self._find(service, environment)
@@ -367,6 +353,14 @@ class LocalProcesses:
             detail = path or f"not installed: {name} services cannot run on this machine"
             findings.append(Finding(f"{name} for services", ok=True, detail=detail))
         return findings
+
+
+def _no_canaries(service: str, environment: str) -> PermanentBackendError:
+    return PermanentBackendError(
+        f"{service} has no canary in {environment}: a local process takes all of the traffic or none.",
+        backend=BACKEND,
+        kind=BackendErrorKind.INVALID,
+    )
 
 
 def _require_label(text: str, what: str) -> None:

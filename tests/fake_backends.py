@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations.ports import (
@@ -20,6 +21,7 @@ from integrations.ports import (
     ChangedFile,
     Claim,
     ClaimSpec,
+    ClosedWindow,
     Commit,
     Comparison,
     ComparisonStatus,
@@ -32,6 +34,7 @@ from integrations.ports import (
     GoldenPath,
     Health,
     Phase,
+    Preview,
     ReleaseRef,
     RenderedFile,
     RenderedTree,
@@ -287,6 +290,9 @@ class FakeDelivery(Fake):
         self.specs: dict[tuple[str, str], ApplicationSpec] = {}
         self.deployments: dict[str, Deployment] = {}
         self.past: dict[tuple[str, str], list[DeployedRevision]] = {}
+        self.previews: dict[tuple[str, str], Preview] = {}
+        self.rendered: dict[tuple[str, str, str], Sequence[Mapping[str, Any]]] = {}
+        self.windows: dict[tuple[str, str], ClosedWindow] = {}
 
     def runs(
         self,
@@ -312,6 +318,51 @@ class FakeDelivery(Fake):
         self.deployments[operation] = replace(
             self.deployments[operation], phase=phase, health=health, message=message
         )
+
+    def canary(self, operation: str, step: str, weight_percent: int, **more: Any) -> None:
+        """The deployment stands at a step of its canary; `paused` unless said otherwise."""
+        more = {"paused": True, "phase": Phase.WAITING_HUMAN, "health": Health.SUSPENDED, **more}
+        self.deployments[operation] = replace(
+            self.deployments[operation], step=step, weight_percent=weight_percent, **more
+        )
+
+    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:
+        self.asked("preview")
+        return self.previews.get((spec.service, spec.environment), Preview())
+
+    async def manifests(
+        self, service: str, environment: str, *, revision: str
+    ) -> Sequence[Mapping[str, Any]] | None:
+        self.asked("manifests")
+        return self.rendered.get((service, environment, revision))
+
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
+        self.asked("find_closed_window")
+        return self.windows.get((service, environment))
+
+    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        self.asked("resume")
+        self._require_step(operation, step)
+        self.deployments[operation] = replace(
+            self.deployments[operation], paused=False, phase=Phase.RUNNING, health=Health.PROGRESSING
+        )
+        self.did("resume", f"{operation} past {step}")
+        return self.deployments[operation]
+
+    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        self.asked("abort")
+        if self.deployments[operation].phase is not Phase.FAILED:
+            self._require_step(operation, step)
+            self.settle(operation, Phase.FAILED, health=Health.DEGRADED, message="the canary was aborted")
+            self.did("abort", f"{operation} at {step}")
+        return self.deployments[operation]
+
+    def _require_step(self, operation: str, step: str) -> None:
+        found = self.deployments[operation]
+        if not found.step:
+            raise self.refuse(BackendErrorKind.INVALID, "there is no canary")
+        if found.step != step or not found.paused:
+            raise self.refuse(BackendErrorKind.CONFLICT, f"the canary is at step {found.step}")
 
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
         self.asked("ensure_application")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from memory_world import App, Repo, World, digest, now, permanent
 
@@ -21,6 +22,7 @@ from integrations.ports import (
     ChangedFile,
     Claim,
     ClaimSpec,
+    ClosedWindow,
     Commit,
     Comparison,
     ComparisonStatus,
@@ -31,6 +33,7 @@ from integrations.ports import (
     GoldenPath,
     Health,
     Phase,
+    Preview,
     ReleaseRef,
     RenderedFile,
     RenderedTree,
@@ -192,6 +195,48 @@ class MemoryInfrastructure(Port):
 
 
 class MemoryDelivery(Port):
+    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:
+        await self.world.reached("delivery.preview")
+        return Preview()
+
+    async def manifests(
+        self, service: str, environment: str, *, revision: str
+    ) -> Sequence[Mapping[str, Any]] | None:
+        await self.world.reached("delivery.manifests")
+        return None
+
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
+        await self.world.reached("delivery.find_closed_window")
+        return self.world.windows.get(environment)
+
+    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        await self.world.reached("delivery.resume")
+        app = self.world.apps[service, environment]
+        self._require_step(app, operation, step)
+        app.passed[operation] = app.passed.get(operation, 0) + 1
+        return self._looked_at(app, operation)
+
+    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        await self.world.reached("delivery.abort")
+        app = self.world.apps[service, environment]
+        if app.deployments[operation].phase is not Phase.FAILED:
+            self._require_step(app, operation, step)
+            app.deployments[operation] = replace(
+                app.deployments[operation],
+                phase=Phase.FAILED,
+                health=Health.DEGRADED,
+                message="the canary was aborted",
+                paused=False,
+            )
+        return app.deployments[operation]
+
+    def _require_step(self, app: App, operation: str, step: str) -> None:
+        found = self._looked_at(app, operation)
+        if not self.world.canaries.get(app.spec.environment):
+            raise permanent("There is no canary.", BackendErrorKind.INVALID)
+        if found.step != step or not found.paused:
+            raise permanent(f"The canary is at step {found.step or '?'}.", BackendErrorKind.CONFLICT)
+
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
         await self.world.reached("delivery.ensure_application")
         key = spec.service, spec.environment
@@ -250,13 +295,32 @@ class MemoryDelivery(Port):
     def _looked_at(self, app: App, operation: str) -> Deployment:
         """As it is now; once it has ended it stays so."""
         deployment = app.deployments[operation]
-        if deployment.phase is not Phase.RUNNING:
+        if deployment.phase not in {Phase.RUNNING, Phase.WAITING_HUMAN}:
             return deployment
         spec = app.spec
+        weights, passed = self.world.canaries.get(spec.environment, []), app.passed.get(operation, 0)
+        if passed < len(weights):
+            app.deployments[operation] = replace(
+                deployment,
+                phase=Phase.WAITING_HUMAN,
+                health=Health.SUSPENDED,
+                step=f"{passed + 1}/{len(weights)}",
+                weight_percent=weights[passed],
+                paused=True,
+            )
+            return app.deployments[operation]
         health = self.world.health(spec.environment, deployment.revision, self.world.repos[spec.service])
         phase = {Health.HEALTHY: Phase.READY, Health.DEGRADED: Phase.FAILED}.get(health, Phase.RUNNING)
         message = "" if phase is Phase.READY else f"readiness is {health.value}"
-        app.deployments[operation] = replace(deployment, phase=phase, health=health, message=message)
+        app.deployments[operation] = replace(
+            deployment,
+            phase=phase,
+            health=health,
+            message=message,
+            step="",
+            weight_percent=None,
+            paused=False,
+        )
         return app.deployments[operation]
 
     async def history(self, service: str, environment: str, *, limit: int = 10) -> Sequence[DeployedRevision]:

@@ -16,6 +16,7 @@ from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, Te
 from integrations.ports import (
     ApplicationSpec,
     Claim,
+    ClosedWindow,
     Commit,
     DeployedRevision,
     Deployment,
@@ -108,6 +109,8 @@ class App:
     deployed_by: str = ""
     history: list[DeployedRevision] = field(default_factory=list)
     deployments: dict[str, Deployment] = field(default_factory=dict)
+    passed: dict[str, int] = field(default_factory=dict)
+    """Operation -> how many pauses of its canary somebody has let it past."""
 
 
 class World:
@@ -121,6 +124,9 @@ class World:
         self.paths = {path.name: path for path in GOLDEN_PATHS}
         self.calls: list[str] = []
         self.claim_phase = Phase.READY
+        self.windows: dict[str, ClosedWindow] = {}
+        self.canaries: dict[str, list[int]] = {}
+        """Environment -> the weights at which a canary pauses."""
         self._health: dict[tuple[str, str], Health] = {}
         self._trouble: dict[str, list[BackendError]] = defaultdict(list)
         self._latency: dict[str, float] = {}

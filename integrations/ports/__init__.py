@@ -32,8 +32,11 @@ from integrations.ports.code_host import (
     Repository,
 )
 from integrations.ports.delivery import (
+    AnalysisPhase,
+    AnalysisResult,
     Application,
     ApplicationSpec,
+    ClosedWindow,
     Delivery,
     DeployedRevision,
     Deployment,
@@ -44,6 +47,7 @@ from integrations.ports.evidence import Evidence, EvidenceKind, EvidenceReport, 
 from integrations.ports.golden_paths import GoldenPath, GoldenPaths, Parameter, RenderedFile, RenderedTree
 from integrations.ports.hooks import Hint, Hooked, Hooks
 from integrations.ports.infrastructure import Claim, ClaimSpec, Infrastructure
+from integrations.ports.inventory import Inventory, Marked
 from integrations.ports.observability import (
     Annotation,
     Annotations,
@@ -81,6 +85,8 @@ __all__ = [
     "OPTIONAL_PORTS",
     "PORTS",
     "Admission",
+    "AnalysisPhase",
+    "AnalysisResult",
     "Annotation",
     "Annotations",
     "Application",
@@ -91,6 +97,7 @@ __all__ = [
     "ChangedFile",
     "Claim",
     "ClaimSpec",
+    "ClosedWindow",
     "CodeHost",
     "Commit",
     "Comparison",
@@ -115,6 +122,8 @@ __all__ = [
     "Hooked",
     "Hooks",
     "Infrastructure",
+    "Inventory",
+    "Marked",
     "MonthlyCost",
     "Parameter",
     "Phase",

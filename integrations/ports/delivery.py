@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from integrations.ports.admission import Preview
 from integrations.ports.backend import Backend, Phase
 
 
@@ -30,7 +31,8 @@ class SyncStatus(StrEnum):
 
 @dataclass(frozen=True)
 class ApplicationSpec:
-    """One service in one environment. `follows` is the branch that syncs by itself; None: only by `deploy`."""
+    """One service in one environment. `follows` is the branch that syncs by itself; None: only by `deploy`, and until the
+    first of them `release_ref` is what it compares with."""
 
     service: str
     environment: str
@@ -41,6 +43,7 @@ class ApplicationSpec:
     health_path: str = "/healthz"
     secrets: tuple[str, ...] = ()
     """Names of connection secrets (Claim.secret) the service is given."""
+    release_ref: str = "release"
 
     @property
     def name(self) -> str:
@@ -67,9 +70,33 @@ class Application:
     """What is unhealthy, one line each."""
 
 
+class AnalysisPhase(StrEnum):
+    """Argo Rollouts' words. Only SUCCESSFUL is a yes: an analysis that could not be made has not been passed."""
+
+    RUNNING = "running"
+    SUCCESSFUL = "successful"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """One judgement of a canary by its measurements; `measured` is one line for each metric."""
+
+    name: str
+    phase: AnalysisPhase
+    message: str = ""
+    measured: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Deployment:
-    """One run of `deploy`, found again by its `operation` key. `step`/`weight_percent` where a canary reports them."""
+    """One run of `deploy`, found again by its `operation` key.
+
+    Where a canary reports them: `step` (`2/5`, what `resume` and `abort` are bound to), the traffic it has, and what its
+    analysis says. `paused`: it stands at `step` until somebody lets it go on.
+    """
 
     operation: str
     revision: str
@@ -80,6 +107,16 @@ class Deployment:
     finished_at: datetime | None = None
     step: str = ""
     weight_percent: int | None = None
+    paused: bool = False
+    analysis: tuple[AnalysisResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClosedWindow:
+    """A time in which the backend lets nothing be deployed; `opens_at` None: it cannot be told when that ends."""
+
+    reason: str
+    opens_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +130,18 @@ class DeployedRevision:
 class Delivery(Backend, Protocol):
     """Runs revisions in environments. Port name: `delivery`."""
 
+    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:
+        """What would be said to the objects `ensure_application` writes, asked without writing them. Never raises
+        BackendError: what could not be asked is in `unknown`. Empty where nobody admits."""
+        ...
+
+    async def manifests(
+        self, service: str, environment: str, *, revision: str
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """The objects that `revision` would deploy, as the backend renders them. None: it has no way to say, or no such
+        application."""
+        ...
+
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application: ...
 
     async def get_application(self, service: str, environment: str) -> Application | None:
@@ -100,6 +149,10 @@ class Delivery(Backend, Protocol):
         ...
 
     async def remove_application(self, service: str, environment: str, *, request_id: str) -> None: ...
+
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
+        """None: a deployment that is asked for now begins now."""
+        ...
 
     async def deploy(
         self, service: str, environment: str, *, revision: str, operation: str, actor: str
@@ -110,6 +163,18 @@ class Delivery(Backend, Protocol):
 
     async def get_deployment(self, service: str, environment: str, *, operation: str) -> Deployment | None:
         """READY means: this operation done, its revision live and healthy, observed after it finished."""
+        ...
+
+    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        """Let the canary of this operation go on past its pause at `step`, and no further.
+
+        Raises PermanentBackendError: CONFLICT where it stands elsewhere by now or does not wait, INVALID where this backend
+        knows no canaries.
+        """
+        ...
+
+    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
+        """All traffic back to the revision before; the operation fails. Once, however often. Raises as `resume` does."""
         ...
 
     async def history(self, service: str, environment: str, *, limit: int = 10) -> Sequence[DeployedRevision]:

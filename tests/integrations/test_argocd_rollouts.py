@@ -146,23 +146,23 @@ async def test_the_card_learns_the_step_and_the_weight(world: World) -> None:
 async def test_continuing_goes_past_one_pause_and_only_from_the_step_that_was_seen(world: World) -> None:
     await paused(world)
     with pytest.raises(PermanentBackendError, match="at step 2/4 now, not at step 4/4"):
-        await world.delivery.resume_rollout(world.service, "production", expected_step="4/4")
-    await world.delivery.resume_rollout(world.service, "production", expected_step="2/4")
+        await world.delivery.resume(world.service, "production", operation=KEY, step="4/4")
+    await world.delivery.resume(world.service, "production", operation=KEY, step="2/4")
     status = (await world.read_rollout())["status"]
     assert not status.get("pauseConditions")
     # A second click, before the controller has taken the first one up, continues nothing.
     with pytest.raises(PermanentBackendError, match="not waiting"):
-        await world.delivery.resume_rollout(world.service, "production", expected_step="2/4")
+        await world.delivery.resume(world.service, "production", operation=KEY, step="2/4")
 
 
 async def test_a_lost_answer_to_continue_does_not_skip_a_pause(world: World) -> None:
     await paused(world)
     world.wire.lose = lambda request: request.method in {"PATCH", "POST"}
     with pytest.raises(BackendError):
-        await world.delivery.resume_rollout(world.service, "production", expected_step="2/4")
+        await world.delivery.resume(world.service, "production", operation=KEY, step="2/4")
     world.wire.lose = lambda _: False
     with pytest.raises(PermanentBackendError) as refused:
-        await world.delivery.resume_rollout(world.service, "production", expected_step="2/4")
+        await world.delivery.resume(world.service, "production", operation=KEY, step="2/4")
     assert refused.value.kind is BackendErrorKind.CONFLICT
     assert (await world.read_rollout())["status"]["currentStepIndex"] == 1
 
@@ -170,15 +170,14 @@ async def test_a_lost_answer_to_continue_does_not_skip_a_pause(world: World) -> 
 async def test_aborting_twice_is_aborting_once(world: World) -> None:
     await paused(world)
     for _ in range(2):
-        await world.delivery.abort_rollout(world.service, "production", expected_step="2/4")
+        await world.delivery.abort(world.service, "production", operation=KEY, step="2/4")
     assert (await world.read_rollout())["status"]["abort"] is True
 
 
 async def test_a_service_without_a_canary_says_so(world: World) -> None:
     await create(world)
-    assert await world.delivery.get_rollout(world.service, "production") is None
     with pytest.raises(PermanentBackendError, match="no canary"):
-        await world.delivery.resume_rollout(world.service, "production", expected_step="1/4")
+        await world.delivery.resume(world.service, "production", operation=KEY, step="1/4")
 
 
 def _no_rollouts(request: httpx.Request) -> httpx.Response | None:
