@@ -32,6 +32,10 @@ class Settings(BaseModel):
         description="Argo CD's address, for `mode: api` and links.",
     )
     token: str = Field(default="ARGOCD_TOKEN", description="Variable that holds the token, for `mode: api`.")
+    webhook_tokens: tuple[str, ...] = Field(
+        default=("ARGOCD_WEBHOOK_TOKEN",),
+        description="Variables that hold the token of Argo CD's notifications; two while one is being replaced.",
+    )
     ca_file: str | None = Field(default=None, description="Certificate authority of `base_url`.")
     project: str = Field(default="{team}", description="AppProject; made by the platform team. Knows {team}.")
     destination_namespace: str = Field(default="{team}-{environment}", description="Where workloads run.")

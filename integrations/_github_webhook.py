@@ -13,18 +13,18 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from bot.errors import PermanentBackendError
+from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._github_deployments import request_of
 from integrations._github_errors import refuse
+from integrations._hook_secrets import HookSecrets
+from integrations.ports import Finding, Hint
 
 SIGNATURE_HEADER: Final = "X-Hub-Signature-256"
 EVENT_HEADER: Final = "X-GitHub-Event"
 DELIVERY_HEADER: Final = "X-GitHub-Delivery"
-BODY_LIMIT_BYTES: Final = 25 * 1024 * 1024
-"""GitHub sends nothing larger."""
-
 _SIGNATURE: Final = re.compile(r"sha256=([0-9a-f]{64})")
 _DELIVERY: Final = re.compile(r"[0-9a-zA-Z-]{1,64}")
+_BRANCH: Final = "refs/heads/"
 _NO_COMMIT: Final = "0" * 40
 
 
@@ -102,6 +102,48 @@ def parse_event(event: str, delivery: str, body: bytes) -> Event | None:
         return read(delivery, body)
     except ValidationError as error:
         raise _unreadable(event, error) from error
+
+
+# ---------------------------------------------------------------- hints
+
+
+class GitHubHooks:
+    """Implements `integrations.ports.Hooks`."""
+
+    name: Final = "github"
+
+    def __init__(self, secrets: HookSecrets, *, organisation: str) -> None:
+        self._secrets = secrets
+        self._organisation = organisation.lower()
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._secrets)
+
+    def finding(self) -> Finding:
+        return self._secrets.finding(self.name)
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Sequence[Hint]:
+        if not is_genuine(body, headers.get(SIGNATURE_HEADER, ""), self._secrets.values):
+            raise refuse("A webhook that GitHub did not sign.", BackendErrorKind.DENIED)
+        event = parse_event(headers.get(EVENT_HEADER, ""), headers.get(DELIVERY_HEADER, ""), body)
+        # An App may be installed elsewhere, too; a repository of the same name there is not ours.
+        if event is None or event.source.organisation.lower() != self._organisation:
+            return ()
+        return hints(event)
+
+
+def hints(event: Event) -> Sequence[Hint]:
+    """A repository has the name of its service."""
+    delivery, service = event.source.delivery, event.source.repository
+    match event:
+        case Pushed(ref=ref):
+            branch = ref.removeprefix(_BRANCH)
+            return (Hint(delivery, service, branch=branch),) if branch != ref else ()
+        case DeploymentReported(environment=environment, request_id=request_id):
+            return (Hint(delivery, service, environment=environment, request_id=request_id or ""),)
+        case WorkflowRan(branch=branch):
+            return (Hint(delivery, service, branch=branch),)
 
 
 # ---------------------------------------------------------------- shapes

@@ -34,10 +34,12 @@ from integrations._argocd_api import ApiApplications, ArgoDialect
 from integrations._argocd_applications import Applications
 from integrations._argocd_canaries import Canaries
 from integrations._argocd_cluster import ClusterApplications
+from integrations._argocd_hook import ArgoHooks
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_settings import Settings
 from integrations._argocd_shapes import BACKEND, ArgoApplication
 from integrations._breaker import Breaker
+from integrations._hook_secrets import HookSecrets
 from integrations._http import Http, Timing
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations._kubernetes_cluster import find_cluster
@@ -61,7 +63,10 @@ ATTEMPTS: Final = 4
 class ArgoCD:
     """Implements `integrations.ports.Delivery`."""
 
-    def __init__(self, settings: Settings, applications: Applications, *, timing: Timing) -> None:
+    def __init__(
+        self, settings: Settings, applications: Applications, *, timing: Timing, secrets: Mapping[str, str]
+    ) -> None:
+        self.hooks = ArgoHooks(HookSecrets.of(settings.webhook_tokens, secrets))
         self._settings = settings
         self._applications = applications
         self._canaries = Canaries(applications)
@@ -248,7 +253,7 @@ class ArgoCD:
         return self._applications.breaker_state()
 
     async def check(self) -> Sequence[Finding]:
-        return await self._applications.check()
+        return [*await self._applications.check(), self.hooks.finding()]
 
     async def _find(self, service: str, environment: str) -> ArgoApplication | None:
         found = await self._applications.find(service, environment)
@@ -311,14 +316,16 @@ def _refuse(message: str, kind: BackendErrorKind, *, fix: str | None = None) -> 
 # ---------------------------------------------------------------- opening it
 
 
-def connect_cluster(settings: Settings, kubernetes: Kubernetes) -> ArgoCD:
+def connect_cluster(
+    settings: Settings, kubernetes: Kubernetes, *, secrets: Mapping[str, str] | None = None
+) -> ArgoCD:
     applications = ClusterApplications(
         kubernetes,
         namespace=settings.namespace,
         with_rollouts=settings.rollouts,
         removal_wait_seconds=settings.removal_wait_seconds,
     )
-    return ArgoCD(settings, applications, timing=kubernetes.timing)
+    return ArgoCD(settings, applications, timing=kubernetes.timing, secrets=secrets or {})
 
 
 def connect_api(
@@ -344,7 +351,7 @@ def connect_api(
         with_rollouts=settings.rollouts,
         removal_wait_seconds=settings.removal_wait_seconds,
     )
-    return ArgoCD(settings, applications, timing=timing)
+    return ArgoCD(settings, applications, timing=timing, secrets=secrets)
 
 
 @asynccontextmanager
@@ -354,7 +361,7 @@ async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[
         kubeconfig = surroundings.base_folder / settings.kubeconfig if settings.kubeconfig else None
         cluster = find_cluster(kubeconfig=kubeconfig, context=settings.context, environment=os.environ)
         async with open_kubernetes(cluster) as kubernetes:
-            yield connect_cluster(settings, kubernetes)
+            yield connect_cluster(settings, kubernetes, secrets=surroundings.secrets)
         return
     tls = _tls(surroundings.base_folder / settings.ca_file if settings.ca_file else None)
     async with httpx.AsyncClient(base_url=settings.base_url or "", verify=tls) as client:

@@ -30,6 +30,8 @@ from integrations._github_git import Commits
 from integrations._github_release import Releases
 from integrations._github_repository import Blueprint, Repositories
 from integrations._github_shapes import RepositoryAnswer
+from integrations._github_webhook import GitHubHooks
+from integrations._hook_secrets import HookSecrets
 from integrations._http import Http, Limits, Timing
 from integrations.ports import (
     Commit,
@@ -102,6 +104,10 @@ class Settings(BaseModel):
     undo: Literal["archive", "delete"] = Field(
         default="archive", description="What undoing a creation does with the repository."
     )
+    webhook_secrets: tuple[str, ...] = Field(
+        default=("GITHUB_WEBHOOK_SECRET",),
+        description="Variables that hold the webhook's secret; two while one is being replaced.",
+    )
     read_seconds: float = Field(default=15.0, gt=0, le=120, description="Longest wait for an answer.")
     patience_seconds: float = Field(
         default=20.0, ge=0, le=120, description="Longest wait for another try within one call."
@@ -145,9 +151,17 @@ class Settings(BaseModel):
 
 
 class GitHub:
-    """Implements `integrations.ports.CodeHost` and `DeploymentReports`."""
+    """Implements `integrations.ports.CodeHost`, `DeploymentReports` and `Hooked`."""
 
-    def __init__(self, settings: Settings, http: Http, *, installation: InstallationDialect | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        http: Http,
+        *,
+        hooks: GitHubHooks,
+        installation: InstallationDialect | None,
+    ) -> None:
+        self.hooks = hooks
         self._settings = settings
         self._installation = installation
         self._api = Api(http, graphql_url=settings.graphql_url)
@@ -157,9 +171,10 @@ class GitHub:
         self._deployments = Deployments(self._api)
 
     async def check(self) -> Sequence[Finding]:
-        return await _github_check.findings(
+        found = await _github_check.findings(
             self._api, organisation=self._settings.organisation, installation=self._installation
         )
+        return [*found, self.hooks.finding()]
 
     async def find_repository(self, name: str) -> Repository | None:
         found = await self._repositories.find(name)
@@ -247,10 +262,11 @@ def connect(
     breaker = Breaker(
         BACKEND, failures=settings.breaker_failures, pause_seconds=settings.breaker_pause_seconds
     )
+    hooks = GitHubHooks(HookSecrets.of(settings.webhook_secrets, secrets), organisation=settings.organisation)
     if settings.app_id is None:
         token = TokenDialect(settings.api_version, _secret(secrets, settings.token, "token"))
         http = Http(client, token, breaker=breaker, limits=settings.limits, timing=timing)
-        return GitHub(settings, http, installation=None)
+        return GitHub(settings, http, hooks=hooks, installation=None)
     # Environment variables often carry a key's line breaks as \n.
     key = _secret(secrets, settings.private_key, "private key of the App").replace("\\n", "\n")
     app = AppDialect(settings.api_version, settings.app_id, key, signer, timing)
@@ -261,7 +277,7 @@ def connect(
         installation_id=settings.installation_id,
     )
     http = Http(client, installation, breaker=breaker, limits=settings.limits, timing=timing)
-    return GitHub(settings, http, installation=installation)
+    return GitHub(settings, http, hooks=hooks, installation=installation)
 
 
 def _secret(secrets: Mapping[str, str], variable: str, what: str) -> str:
