@@ -171,9 +171,10 @@ def backend_modules(package: ModuleType = integrations_package) -> dict[str, Bac
         missing = [name for name in ("PORT", "Settings", "open") if not hasattr(one.module, name)]
         if missing:
             raise StartError(f"{one.origin} lacks {', '.join(missing)}.", fix=_FIX)
-        if one.module.PORT not in PORTS:
+        known = (*PORTS, *OPTIONAL_PORTS)
+        if one.module.PORT not in known:
             raise StartError(
-                f"{one.origin}: there is no port “{one.module.PORT}”.", fix=f"Ports: {', '.join(PORTS)}."
+                f"{one.origin}: there is no port “{one.module.PORT}”.", fix=f"Ports: {', '.join(known)}."
             )
         if one.name in found:
             raise _twice("the backend", one.name, origins[one.name], one.origin)
