@@ -55,7 +55,9 @@ class SecretStore(Backend, Protocol):
         """Every key exists afterwards; one that existed keeps its value, whatever it is."""
         ...
 
-    async def list_keys(self, service: str, environment: str) -> Sequence[StoredKey]: ...
+    async def list_keys(self, service: str, environment: str, *, team: str) -> Sequence[StoredKey]:
+        """`team` owns the service: where keys lie may depend on it."""
+        ...
 
     async def remove_access(self, spec: SecretSpec, *, request_id: str) -> None:
         """Removes access that this request created. Values are never removed."""
