@@ -1,4 +1,4 @@
-"""What every code host promises, asked of each of them: real git on this machine, and GitHub at its transport."""
+"""What every code host promises, asked of each of them: real git on this machine, GitHub and Gitea at their transports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from fake_gitea import BASE_URL, FakeGitea
+from fake_gitea import TOKEN as GITEA_TOKEN
 from fake_github import TOKEN, FakeGitHub
 
 from bot.errors import BackendErrorKind, PermanentBackendError
-from integrations import github, local_git
+from integrations import gitea, github, local_git
 from integrations._git_format import parse_trailers
 from integrations._http import Timing
 from integrations.ports import CodeHost, ComparisonStatus, Entity, RenderedFile, RenderedTree, Surroundings
@@ -144,6 +146,21 @@ class GitHubPerson:
         return str(self._fake.repo().objects.commits[sha]["message"])
 
 
+class GiteaPerson(LocalPerson):
+    """Pushes to the repository behind the fake, which is a real one."""
+
+    def __init__(self, fake: FakeGitea) -> None:
+        self._fake = fake
+
+    def git(self, *arguments: str, text: str = "", environment: dict[str, str] | None = None) -> bytes:
+        self._folder = self._fake.repo().git.folder
+        return super().git(*arguments, text=text, environment=environment)
+
+    def commit(self, files: dict[str, str], subject: str, *, on: str) -> str:
+        self._folder = self._fake.repo().git.folder
+        return super().commit(files, subject, on=on)
+
+
 class NoEntities:
     async def put_entity(self, entity: Entity) -> None: ...
 
@@ -155,12 +172,21 @@ class NoEntities:
     async def delete_entity(self, name: str) -> None: ...
 
 
-@pytest.fixture(params=["local_git", "github"])
+@pytest.fixture(params=["local_git", "github", "gitea"])
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
     if request.param == "local_git":
         place = Surroundings(state_folder=tmp_path, base_folder=tmp_path, entities=NoEntities(), secrets={})
         async with local_git.open(local_git.Settings(), place) as host:
             yield Stage(host, LocalPerson(tmp_path / "git" / "orders.git"))
+        return
+    if request.param == "gitea":
+        fake_gitea = FakeGitea(tmp_path)
+        clock = fake_gitea.clock
+        timing = Timing(clock.monotonic, clock.now, clock.sleep, lambda: 1.0)
+        async with fake_gitea.client() as client:
+            chosen = gitea.Settings(base_url=BASE_URL, organisation="acme")
+            gitea_host = gitea.connect(chosen, {"GITEA_TOKEN": GITEA_TOKEN}, client, timing=timing)
+            yield Stage(gitea_host, GiteaPerson(fake_gitea))
         return
     fake = FakeGitHub()
     timing = Timing(fake.clock.monotonic, fake.clock.now, fake.clock.sleep, lambda: 1.0)
