@@ -1,4 +1,4 @@
-"""Entry points: `python -m bot serve | check | migrate | manifest | schema | audit verify | audit export | version`.
+"""Entry points: `python -m bot serve | check | orphans | migrate | manifest | schema | audit verify | audit export`.
 
 Turns errors with a sentence into one line and an exit code; a traceback means a bug.
 """
@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bot import audit, checkup, logs, manifest, registry
+from bot import audit, checkup, logs, manifest, orphans, registry
 from bot import config as configuration
 from bot.app import health_only, http_mode, open_bot, socket_mode, utc_now
 from bot.database import migrate
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=None, help="http: 3000; socket: health only, off by default"
     )
     _verb(verbs, "check", "say what works and what does not", _check)
+    _verb(verbs, "orphans", "list what is out there and unknown, or known and gone", _orphans)
     _verb(verbs, "migrate", "bring the database to this release's schema", _migrate)
     made = _verb(verbs, "manifest", "print the Slack app manifest", _manifest)
     made.add_argument("--url", default="", help="public address of /slack/events; without it: Socket Mode")
@@ -111,6 +112,10 @@ async def _serve_until_signal(config: configuration.Config, options: argparse.Na
 
 def _check(options: argparse.Namespace) -> int:
     return asyncio.run(checkup.run(options.config, os.environ, sys.stdout.write))
+
+
+def _orphans(options: argparse.Namespace) -> int:
+    return asyncio.run(orphans.run(options.config, os.environ, sys.stdout.write))
 
 
 def _migrate(options: argparse.Namespace) -> int:

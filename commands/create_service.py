@@ -282,7 +282,11 @@ async def do_repository(run: Run, arguments: JSON) -> Done:
     tree = await run.backends.golden_paths.render(
         arguments["template"],
         revision=arguments["template_revision"],
-        answers={**arguments["answers"], "repository_url": repository.web_url},
+        answers={
+            **arguments["answers"],
+            "repository_url": repository.web_url,
+            "request_id": run.request_id,
+        },
     )
     commit = await host.ensure_first_commit(
         name,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from integrations.ports import Finding
 
 BACKEND: Final = "local git"
 
@@ -42,6 +43,8 @@ _CONFIGURATION: Final = (
     ("i18n.logOutputEncoding", "UTF-8"),
 )
 
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_OLDEST_GIT: Final = (2, 30)
 _LOCK_FILE: Final = re.compile(r"Unable to create '([^']+\.lock)': File exists")
 _MOVED: Final = re.compile(
     r"cannot lock ref .*(is at|reference already exists|unable to resolve)|Not updating "
@@ -252,3 +255,14 @@ def _remove_stale_lock(stderr: str) -> bool:
             lock.unlink()
             return True
     return False
+
+
+async def probe_version(git: Git) -> Finding:
+    """Whether the program is there and new enough."""
+    try:
+        version = (await git.run("--version")).line
+    except BackendError as error:
+        return Finding("git", ok=False, detail=error.message, fix=error.fix or "Install git.")
+    found = _VERSION.search(version)
+    recent = found is not None and (int(found[1]), int(found[2])) >= _OLDEST_GIT
+    return Finding("git", ok=recent, detail=version, fix="" if recent else "Install git 2.30 or newer.")

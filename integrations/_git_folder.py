@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from integrations._git import translate_os_error
-from integrations._git_format import DEFAULT_BRANCH, parse_head
+from integrations._git_format import DEFAULT_BRANCH, is_name, parse_head
 
 ABANDONED_SECONDS: Final = 3600.0
 """Making a repository takes milliseconds; what has lain unfinished so long belongs to nobody any more."""
@@ -60,6 +60,10 @@ def prepare(folder: Path, home: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if left.stat().st_mtime < oldest:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def repository_names(folder: Path) -> list[str]:
+    return sorted(filter(is_name, (one.name.removesuffix(".git") for one in folder.glob("*.git"))))
 
 
 def is_there(path: Path) -> bool:

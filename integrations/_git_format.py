@@ -42,9 +42,13 @@ def is_ref_name(text: str) -> bool:
     )
 
 
-def check_name(name: str) -> str:
+def is_name(name: str) -> bool:
     """Names of repositories are DNS labels, so that none can lead out of the folder."""
-    if not _LABEL.fullmatch(name):
+    return _LABEL.fullmatch(name) is not None
+
+
+def check_name(name: str) -> str:
+    if not is_name(name):
         raise refuse(f"{name!r} is not a repository's name: use lower-case letters, digits and dashes.")
     return name
 

@@ -27,7 +27,7 @@ RUN_FILE: Final = ".platform/service.json"
 """Read by whatever runs the service: the checkout alone says how."""
 
 ANSWERED_BY_PLATFORM: Final = frozenset(
-    {"service_name", "team", "owner", "description", "database", "port", "repository_url"}
+    {"service_name", "team", "owner", "description", "database", "port", "repository_url", "request_id"}
 )
 FILES_LIMIT: Final = 2000
 TREE_BYTES_LIMIT: Final = 20 * 1024 * 1024

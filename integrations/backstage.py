@@ -52,7 +52,7 @@ from integrations._backstage_shapes import (
 )
 from integrations._breaker import Breaker
 from integrations._http import Answer, Call, Http, Limits, Timing
-from integrations.ports import Entity, Finding, Surroundings
+from integrations.ports import Entity, Finding, Marked, Surroundings
 
 PORT: Final = "catalog"
 SEARCH_LIMIT: Final = 100
@@ -150,14 +150,36 @@ class Backstage:
             params["fullTextFilterTerm"] = wanted
             params["fullTextFilterFields"] = "metadata.name,metadata.title,metadata.description,spec.owner"
         found: list[Component] = []
+        async for component in self._components(params):
+            if mentions(component, wanted):
+                found.append(component)
+            if len(found) == most:
+                break
+        return [await self._facts(component) for component in found]
+
+    async def list_marked(self) -> Sequence[Marked]:
+        """What the catalog shows with our annotation; registrations of files without it are known to the bot's database only."""
+        wanted = f"kind=component,metadata.annotations.{REQUEST_ID}"
+        params = {"filter": wanted, "orderField": "metadata.name,asc", "limit": str(PAGE_SIZE)}
+        return [
+            Marked(
+                "catalog entry",
+                component.metadata.name,
+                component.annotation(REQUEST_ID) or "",
+                place=self._settings.page_url(component.metadata.name),
+            )
+            async for component in self._components(params)
+        ]
+
+    async def _components(self, params: dict[str, str]) -> AsyncIterator[Component]:
         for _ in range(MOST_PAGES):
             page = parse_page(await self._http.send(Call("GET", "/entities/by-query", params)))
-            found += [component for component in page.items if mentions(component, wanted)]
-            if len(found) >= most or not page.page_info.next_cursor:
-                break
+            for component in page.items:
+                yield component
+            if not page.page_info.next_cursor:
+                return
             # The cursor carries filter, order and term of the first page.
             params = {"cursor": page.page_info.next_cursor, "limit": params["limit"]}
-        return [await self._facts(component) for component in found[:most]]
 
     async def ensure_entity(self, entity: Entity, *, request_id: str) -> Entity:
         """Raises TemporaryBackendError(NOT_READY) while Backstage is still processing: ask again, nothing is done twice."""

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _git_format as formats
-from integrations._git import BACKEND, Git
+from integrations._git import BACKEND, Git, probe_version
 from integrations._git_folder import (
     default_branch,
     discard,
@@ -30,6 +30,7 @@ from integrations._git_folder import (
     making_path,
     prepare,
     put_in_place,
+    repository_names,
     translated,
 )
 from integrations.ports import (
@@ -37,6 +38,7 @@ from integrations.ports import (
     Comparison,
     ComparisonStatus,
     Finding,
+    Marked,
     ReleaseRef,
     RenderedTree,
     Repository,
@@ -53,8 +55,6 @@ FILE_LIMIT: Final = 300
 ABSENT: Final = "0" * 40
 _EMPTY_TREE: Final = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _ABBREVIATED: Final = re.compile(r"[0-9a-fA-F]{4,39}")
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
-_OLDEST_GIT: Final = (2, 30)
 _MANAGED_BY: Final = "platform-bot"
 
 
@@ -93,20 +93,20 @@ class LocalGit:
         self._release_branch = release_branch
 
     async def check(self) -> Sequence[Finding]:
-        try:
-            version = (await self._git.run("--version")).line
-        except BackendError as error:
-            program = Finding("git", ok=False, detail=error.message, fix=error.fix or "Install git.")
-        else:
-            found = _VERSION.search(version)
-            recent = found is not None and (int(found[1]), int(found[2])) >= _OLDEST_GIT
-            program = Finding(
-                "git", ok=recent, detail=version, fix="" if recent else "Install git 2.30 or newer."
-            )
         writable = os.access(self._folder, os.R_OK | os.W_OK | os.X_OK)
         fix = "" if writable else "Create the folder and let the bot's user write to it."
         detail = f"{self._folder} is {'' if writable else 'not '}writable"
-        return [program, Finding("folder of the repositories", ok=writable, detail=detail, fix=fix)]
+        folder = Finding("folder of the repositories", ok=writable, detail=detail, fix=fix)
+        return [await probe_version(self._git), folder]
+
+    async def list_marked(self) -> Sequence[Marked]:
+        names = await asyncio.to_thread(repository_names, self._folder)
+        marks = {name: await self._marks(name) or {} for name in names}
+        return [
+            Marked("repository", name, marks[name]["platform.request-id"], place=str(self._path(name)))
+            for name in names
+            if "platform.request-id" in marks[name]
+        ]
 
     async def find_repository(self, name: str) -> Repository | None:
         marks = await self._marks(name)

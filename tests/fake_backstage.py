@@ -259,8 +259,13 @@ class FakeBackstage:
         limit, offset = int(asked.get("limit", "20")), int(asked.get("offset", "0"))
         found = [one for one in self.visible() if self._may("catalog.entity.read")]
         for statement in filter(None, asked.get("filter", "").split(",")):
-            key, _, value = statement.partition("=")
-            found = [one for one in found if str(at(one, key)).lower() == value.lower()]
+            key, equals, value = statement.partition("=")
+            # A key alone asks for whatever has it.
+            found = [
+                one
+                for one in found
+                if (str(at(one, key)).lower() == value.lower() if equals else at(one, key) != "")
+            ]
         if term := asked.get("fullTextFilterTerm", ""):
             fields = asked["fullTextFilterFields"].split(",")
             found = [one for one in found if any(like(term, at(one, key)) for key in fields)]

@@ -225,6 +225,17 @@ def test_the_address_of_the_repository_decides_where_it_is_found(
     assert parsed["k8s/base/kustomization.yaml"]["images"][0]["newName"] == image
 
 
+def test_the_catalog_entry_carries_the_request_that_made_it(render: Render) -> None:
+    def annotations(**answers: str) -> dict[str, str]:
+        found: dict[str, str] = documents(render(**answers))["catalog-info.yaml"]["metadata"]["annotations"]
+        return found
+
+    assert annotations(request_id="r-7k2m9xq")["platform-bot/request-id"] == "r-7k2m9xq"
+    assert "platform-bot/request-id" not in annotations()
+    with pytest.raises(ValueError, match="number of a request"):
+        render(request_id="r-1\n  owner: me")
+
+
 def test_catalog_entry_names_owner_and_lifecycle(golden_path: Any, render: Render) -> None:
     entity = documents(render(lifecycle="production"))["catalog-info.yaml"]
     assert (entity["apiVersion"], entity["kind"]) == ("backstage.io/v1alpha1", "Component")

@@ -23,7 +23,7 @@ from bot.errors import (
     TemporaryBackendError,
 )
 from integrations import backstage
-from integrations._backstage_shapes import GOLDEN_PATH
+from integrations._backstage_shapes import GOLDEN_PATH, REQUEST_ID
 from integrations.ports import Catalog, Entity, Surroundings
 
 FILE = "https://github.com/acme/orders/blob/main/catalog-info.yaml"
@@ -845,3 +845,16 @@ def test_the_page_grants_exactly_what_check_asks_for() -> None:
     page = (Path(__file__).parents[2] / "docs" / "backends" / "backstage.md").read_text(encoding="utf-8")
     snippet = page.split("accessRestrictions:", 1)[1].split("```", 1)[0]
     assert set(re.findall(r"- (catalog\.[a-z.]+)", snippet)) == ALL
+
+
+async def test_what_carries_our_mark_is_listed_whoever_registered_it(
+    catalog: backstage.Backstage, fake: FakeBackstage
+) -> None:
+    for number in range(120):
+        marked = component(f"s{number:03}", **{REQUEST_ID: f"r-{number}"})
+        fake.emit(marked, file=f"{FILE}{number}", origin=FILE)
+    fake.emit(component("foreign"), file=FILE, origin=FILE)
+    listed = await catalog.list_marked()
+    assert len(listed) == 120
+    assert (listed[7].kind, listed[7].name, listed[7].request_id) == ("catalog entry", "s007", "r-7")
+    assert listed[7].place == "https://backstage.example.com/catalog/default/component/s007"

@@ -227,6 +227,16 @@ async def test_a_request_id_that_no_commit_can_carry_is_refused(
     assert await host.find_repository("orders") is None
 
 
+async def test_what_carries_our_mark_is_listed(host: local_git.LocalGit) -> None:
+    await create_with_tree(host)
+    (listed,) = await host.list_marked()
+    assert (listed.kind, listed.name, listed.request_id) == ("repository", "orders", REQUEST)
+    assert Path(listed.place).is_dir()
+    for foreign in ("Not A Name.git", "empty.git"):
+        (Path(listed.place).parent / foreign).mkdir()
+    assert await host.list_marked() == [listed]
+
+
 # ---------------------------------------------------------------- undo and left-overs
 
 
