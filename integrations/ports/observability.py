@@ -14,7 +14,8 @@ from integrations.ports.backend import Backend
 class Signals:
     """Of one service in one environment over the last `window_seconds`. None: no traffic, or nothing measured; never 0 or 1.
 
-    `success_ratio` is 0 to 1, `latency_seconds` the 95th percentile.
+    `success_ratio` is 0 to 1, `latency_seconds` the 95th percentile. `window_seconds` may be longer than what was asked for
+    where a shorter one says nothing. `warnings`: why the numbers may be incomplete.
     """
 
     success_ratio: float | None
@@ -23,6 +24,7 @@ class Signals:
     window_seconds: int
     observed_at: datetime
     dashboard_url: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class SignalSource(Backend, Protocol):
