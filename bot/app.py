@@ -21,8 +21,11 @@ from bot.command import Backends, Command
 from bot.config import Config
 from bot.decisions import Decisions
 from bot.dispatch import Dispatcher
+from bot.domain import Platform
 from bot.errors import StartError, TemporaryBackendError
+from bot.hooks import Reception, open_hooks
 from bot.metrics import Metrics
+from bot.observing import Observer
 from bot.pace import Pace
 from bot.people import Directory, error_code
 from bot.planning import Planner
@@ -58,6 +61,7 @@ class Bot:
     cards: Cards
     ticker: Ticker
     engine: Engine
+    hooks: Reception
     tasks: Tasks
     metrics: Metrics
 
@@ -190,7 +194,22 @@ def _assemble(config: Config, ground: _Ground, *, people: Directory, planner: Pl
         cards=cards,
         ticker=Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock),
         engine=engine,
+        hooks=_reception(ground, platform=platform, engine=engine, tasks=tasks, metrics=metrics),
         tasks=tasks,
+        metrics=metrics,
+    )
+
+
+def _reception(
+    ground: _Ground, *, platform: Platform, engine: Engine, tasks: Tasks, metrics: Metrics
+) -> Reception:
+    observer = Observer(store=ground.store, delivery=ground.backends.delivery, tasks=tasks)
+    return Reception(
+        open_hooks(ground.backends),
+        store=ground.store,
+        platform=platform,
+        observer=observer,
+        wake=engine.wake,
         metrics=metrics,
     )
 
@@ -264,15 +283,17 @@ async def socket_mode(bot: Bot) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def http_mode(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
-    """Serve Slack's endpoint, health and metrics; yields the port."""
-    application = web.build(slack=bot.edge.app, ready=bot.ready, metrics=bot.metrics.registry)
+    """Serve Slack's endpoint, hooks, health and metrics; yields the port."""
+    application = web.build(
+        slack=bot.edge.app, ready=bot.ready, metrics=bot.metrics.registry, hooks=bot.hooks
+    )
     async with web.serving(application, host=host, port=port) as bound:
         yield bound
 
 
 @asynccontextmanager
 async def health_only(bot: Bot, *, host: str, port: int) -> AsyncIterator[int]:
-    """Beside Socket Mode: health and metrics without Slack's endpoint."""
-    application = web.build(slack=None, ready=bot.ready, metrics=bot.metrics.registry)
+    """Beside Socket Mode: hooks, health and metrics without Slack's endpoint."""
+    application = web.build(slack=None, ready=bot.ready, metrics=bot.metrics.registry, hooks=bot.hooks)
     async with web.serving(application, host=host, port=port) as bound:
         yield bound

@@ -17,6 +17,7 @@ import structlog
 from bot.command import Done, Pending
 from bot.errors import PlatformError, TemporaryBackendError
 
+Pause = Callable[[float], Awaitable[None]]
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_SECONDS = 0.5
@@ -88,8 +89,13 @@ async def attempt(
     what: str,
     due_at: datetime,
     clock: Callable[[], datetime],
+    pause: Pause = asyncio.sleep,
 ) -> Done | Failure:
-    """Call until done, refused or out of time; `note` is told whenever there is something new to show."""
+    """Call until done, refused or out of time; `note` is told whenever there is something new to show.
+
+    `pause` is how it waits for what is under way, and may end early. After a failure the whole delay is kept to: it is the
+    backend's wish, or spares it.
+    """
     failures, last, shown = 0, "", ""
     while True:
         try:
@@ -118,4 +124,4 @@ async def attempt(
         if last != shown:
             await note(last)
             shown = last
-        await asyncio.sleep(delay)
+        await (asyncio.sleep if failures else pause)(delay)

@@ -292,15 +292,17 @@ class Saga:
                 unsure=False,
             )
             return {"failed": asdict(unknown)}
-        result = await attempt(
-            self._call(kind, planned, request, undo=undo),
-            lambda text: self._progress(key, text),
-            what=f"{request.id}: {'undo of ' if undo else ''}{key}",
-            due_at=extended_deadline(
-                due_at, now=self._world.clock(), timeout_seconds=planned.timeout_seconds
-            ),
-            clock=self._world.clock,
-        )
+        with self._world.waking.sleeper(request_id=request.id, service=request.service) as sleeper:
+            result = await attempt(
+                self._call(kind, planned, request, undo=undo),
+                lambda text: self._progress(key, text),
+                what=f"{request.id}: {'undo of ' if undo else ''}{key}",
+                due_at=extended_deadline(
+                    due_at, now=self._world.clock(), timeout_seconds=planned.timeout_seconds
+                ),
+                clock=self._world.clock,
+                pause=sleeper.pause,
+            )
         if isinstance(result, Failure):
             return {"failed": asdict(result)}
         try:

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot import inbox
 from bot.dispatch import Dispatcher
 from bot.store import Store
 from bot.workflow import Engine
@@ -27,6 +28,7 @@ CLEAN_EVERY_SECONDS = 3600
 PLANNING_PATIENCE_SECONDS = 30.0
 """A request that has been planning for so long has lost its process."""
 KEEP_DELIVERIES = timedelta(days=3)
+KEEP_HEARD = timedelta(days=30)
 KEEP_RUNS = timedelta(days=14)
 BATCH = 100
 
@@ -55,6 +57,7 @@ class Ticker:
 
     async def clean(self) -> None:
         await self._store.delete_inbox(self._clock() - KEEP_DELIVERIES)
+        await self._store.write(lambda tx: inbox.forget_heard(tx, self._clock() - KEEP_HEARD))
         await self._engine.forget(self._clock() - KEEP_RUNS)
 
     @asynccontextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.command import Backends, Command
 from bot.domain import JSON, Platform, Request
 from bot.ledger import Ledger
 from bot.replanned import Replan
+from bot.waking import Waking
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class World:
     platform: Callable[[], Platform]
     replan: Replan
     clock: Callable[[], datetime]
+    waking: Waking = field(default_factory=Waking)
 
 
 @dataclass(frozen=True)

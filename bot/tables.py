@@ -273,6 +273,15 @@ class InboxRow(Table, table=True):
     request_id: str = Field(default="", sa_type=KEY)
 
 
+class HookDeliveryRow(Table, table=True):
+    """What the company's systems told, so that a replay is known as such: after a restart, and at every replica."""
+
+    __tablename__ = "hook_deliveries"
+    name: str = Field(primary_key=True, sa_type=KEY)
+    delivery: str = Field(primary_key=True, sa_type=KEY)
+    received_at: datetime = Field(sa_type=MOMENT, index=True)
+
+
 class ReplicaRow(Table, table=True):
     """A replica that may run things. It is written before the replica takes any work."""
 

@@ -300,6 +300,10 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    def wake(self, *, request_id: str, service: str) -> int:
+        """Steps of this process that wait for something about it look again now. Returns how many."""
+        return self._world.waking.wake(request_id=request_id, service=service)
+
     # ---------------------------------------------------------------- what nobody runs
 
     async def sweep(self, limit: int = 100) -> int:
