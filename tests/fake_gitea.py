@@ -124,7 +124,7 @@ class FakeGitea:
         except Refusal as refusal:
             status, headers = refusal.status, refusal.headers
             answer = {"message": refusal.message, "url": f"{BASE_URL}/api/swagger"}
-        fake_gitea_shapes.check(key, body, status=status, answer=answer)
+        fake_gitea_shapes.check(key, body, query={*request.url.params}, status=status, answer=answer)
         self.seen.append(Seen(request.method, unquote(path), body, status))
         content = b"" if answer is None else json.dumps(answer).encode()
         return httpx.Response(
