@@ -237,6 +237,8 @@ class Engine:
                 "executor_id": self._executor_id,
                 "serializer": SERIALIZER,
                 "log_level": "WARNING",
+                # Nobody waits for DBOS's messages here, but on SQLite its thread for them sleeps this long before it sees the end.
+                "notification_listener_polling_interval_sec": self._tuning.poll_seconds,
             }
         )
         stack.push_async_callback(_shut_down)
