@@ -18,6 +18,8 @@ from bot.command import Done, Pending
 from bot.errors import PlatformError, TemporaryBackendError
 
 Pause = Callable[[float], Awaitable[None]]
+Note = Callable[[str, str | None], Awaitable[None]]
+"""Told what it waits for, and where it halts for a person's word; None: it could not be asked, so as before."""
 log = structlog.get_logger(__name__)
 
 FIRST_DELAY_SECONDS = 0.5
@@ -84,32 +86,37 @@ def unknown_failure(error: Exception, what: str) -> Failure:
 
 async def attempt(
     call: Callable[[], Awaitable[Done | Pending]],
-    note: Callable[[str], Awaitable[None]],
+    note: Note,
     *,
     what: str,
     due_at: datetime,
+    timeout_seconds: float,
     clock: Callable[[], datetime],
     pause: Pause = asyncio.sleep,
 ) -> Done | Failure:
     """Call until done, refused or out of time; `note` is told whenever there is something new to show.
 
     `pause` is how it waits for what is under way, and may end early. After a failure the whole delay is kept to: it is the
-    backend's wish, or spares it.
+    backend's wish, or spares it. What waits for a person or for a known time is given `timeout_seconds` from then on.
     """
-    failures, last, shown = 0, "", ""
+    failures, last = 0, ""
+    halted_at: str | None = None
+    shown: tuple[str, str | None] = ("", None)
     while True:
         try:
             async with asyncio.timeout(max((due_at - clock()).total_seconds(), LAST_CALL_SECONDS)) as limit:
                 outcome = await call()
             if isinstance(outcome, Done):
                 return outcome
-            failures, last = 0, outcome.detail
+            failures, last, halted_at = 0, outcome.detail, outcome.halted_at
+            if outcome.on_hold:
+                due_at = max(due_at, clock() + timedelta(seconds=timeout_seconds))
             remaining = (due_at - clock()).total_seconds()
             delay = (
                 min(max(outcome.after_seconds, SHORTEST_PAUSE_SECONDS), remaining) if remaining > 0 else None
             )
         except TemporaryBackendError as error:
-            failures, last = failures + 1, error.sentence
+            failures, last, halted_at = failures + 1, error.sentence, None
             delay = next_delay(failures, (due_at - clock()).total_seconds(), error.retry_after_seconds)
         except PlatformError as error:
             return refusal(error, failures=failures)
@@ -121,7 +128,7 @@ async def attempt(
             return unknown_failure(error, what)
         if delay is None:
             return out_of_time(last, unsure=True)
-        if last != shown:
-            await note(last)
-            shown = last
+        if (last, halted_at) != shown:
+            await note(last, halted_at)
+            shown = last, halted_at
         await (asyncio.sleep if failures else pause)(delay)

@@ -18,8 +18,10 @@ from bot.domain import (
     JSON,
     Actor,
     AuditEvent,
+    Choice,
     Decision,
     DeploymentRecord,
+    Halt,
     Link,
     Plan,
     Platform,
@@ -232,6 +234,10 @@ class Context(Protocol):
         """Withdraw a request that has not begun."""
         ...
 
+    async def steer(self, request_id: str, choice: Choice) -> Reply:
+        """Continue or abort a rollout that waits for a person, as the acting person."""
+        ...
+
 
 class Run(Protocol):
     """What a step may touch. The requester is who the run acts for; nothing here is chosen by a backend."""
@@ -260,6 +266,10 @@ class Run(Protocol):
         """What an earlier step of this request returned; empty where it did not run."""
         ...
 
+    async def halt(self, step_key: str) -> Halt | None:
+        """Where the step is recorded to wait for a person, and what was said since."""
+        ...
+
 
 @dataclass(frozen=True)
 class Done:
@@ -274,10 +284,16 @@ class Done:
 
 @dataclass(frozen=True)
 class Pending:
-    """Not finished, not failed: ask again after `after_seconds`. `detail` is shown on the card."""
+    """Not finished, not failed: ask again after `after_seconds`. `detail` is shown on the card.
+
+    `on_hold`: it waits for a person or for a time that is known, which is nobody's fault: the step's deadline begins anew.
+    `halted_at`: it waits there for a person, who may continue or abort it; `Run.halt` tells what they said.
+    """
 
     detail: str
     after_seconds: float = 1.0
+    on_hold: bool = False
+    halted_at: str = ""
 
 
 StepFunction = Callable[[Run, JSON], Awaitable[Done | Pending]]

@@ -1,4 +1,4 @@
-"""Approve, deny, confirm, cancel, retry, undo: a person's word on an existing request.
+"""Approve, deny, confirm, cancel, retry, undo, continue, abort: a person's word on an existing request.
 
 Authority is looked up at the click, afresh. Exactly one decision wins, by compare-and-set in the store; everybody else gets
 a sentence of their own. Buttons say which plan they were drawn for, so a click on an outdated card decides nothing.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot import access, policy, request_views, views
+from bot import access, policy, request_buttons, request_views, views
 from bot.command import Reply
 from bot.domain import (
     Actor,
+    Choice,
     Decision,
     Gate,
     Platform,
@@ -21,7 +22,7 @@ from bot.domain import (
 from bot.errors import ConflictError, NotAuthorizedError, UsageError
 from bot.people import Directory
 from bot.planning import Clock, after_confirmation
-from bot.store import Ballot, Store
+from bot.store import Ballot, Store, Word
 from bot.targets import Targets
 
 _TOO_LATE = {
@@ -102,7 +103,7 @@ class Decisions:
 
     def _outdated(self, request: Request, decision: Decision, seen_block: str) -> Reply | None:
         """The difference and fresh buttons for somebody who approves a plan they have not seen."""
-        clicked_old = bool(seen_block) and not request_views.is_current(seen_block, request)
+        clicked_old = bool(seen_block) and not request_buttons.is_current(seen_block, request)
         typed_blind = not seen_block and bool(request.plan_changes)
         if decision is Decision.DENY or not (clicked_old or typed_blind):
             return None
@@ -159,7 +160,7 @@ class Decisions:
             )
         if request.state is not RequestState.PROPOSED:
             raise ConflictError(self._too_late(request))
-        if not request_views.is_current(seen_block, request):
+        if not request_buttons.is_current(seen_block, request):
             raise ConflictError("The plan changed since this card was drawn. Look at it again, then confirm.")
         state = after_confirmation(request.gates)
         await self._store.confirm(
@@ -202,4 +203,18 @@ class Decisions:
             choice="retry" if choice == "retry" else "undo",
             version=request.version,
         )
+        return Reply("")
+
+    async def steer(self, request_id: str, user_id: str, choice: Choice, *, seen_block: str = "") -> Reply:
+        """Continue or abort a rollout that halts, with the same authority as the request itself: who could ask for it now.
+
+        The word is recorded; the run that waits for it carries it out. `seen_block` as in `decide`.
+        """
+        request = await self._store.get_request(request_id)
+        actor = await self._people.actor(user_id, fresh=True)
+        access.require_person(actor)
+        permission = f"{request.command}:{request.environment}"
+        access.require(actor, permission, team=request.team, platform=self._platform)
+        seen_at = request_buttons.halted_at(seen_block)
+        await self._store.choose_at_halt(request.id, Word(choice, actor.user_id, actor.name, seen_at))
         return Reply("")

@@ -29,6 +29,7 @@ from bot.domain import (
     StepState,
 )
 from bot.errors import ConflictError, NotFoundError
+from bot.halts import standing
 from bot.lifecycle import Proposal, put_plan, record_refusal
 from bot.records import apply_record
 from bot.rows import from_links, to_step
@@ -182,18 +183,27 @@ class Ledger:
             return to_step(step)
         step.state, step.run, step.due_at = StepState.RUNNING, run, due_at
         step.started_at, step.finished_at = now, None
-        step.error, step.detail, step.unsure = "", "", False
+        step.error, step.detail, step.unsure, step.halt = "", "", False, None
         await self._record_step(tx, row, step, "step.started")
         return to_step(step)
 
     async def step_progress(
-        self, session: AsyncSession, request_id: str, key: str, *, detail: str, now: datetime
+        self,
+        session: AsyncSession,
+        request_id: str,
+        key: str,
+        *,
+        detail: str,
+        halted_at: str | None = None,
+        now: datetime,
     ) -> None:
-        """What the step waits for, for the card. No event; the cards are dirty only if the text is another one."""
+        """What the step waits for, for the card, and where it halts (None: as before). No event; the cards are dirty only if
+        it is something else."""
         tx = await self._join(session, now)
         step = await _step_row(tx, request_id, key)
-        if step.detail != detail and step.state in _SHOWN_AT_WORK:
-            step.detail = detail
+        halt = step.halt if halted_at is None else standing(step.halt, halted_at)
+        if (step.detail, step.halt) != (detail, halt) and step.state in _SHOWN_AT_WORK:
+            step.detail, step.halt = detail, halt
             await tx.dirty(request_id)
 
     async def step_done(
@@ -212,7 +222,7 @@ class Ledger:
         if step.state == StepState.DONE:
             return to_step(step)
         step.state, step.finished_at = StepState.DONE, now
-        step.detail, step.error, step.unsure = done.detail, "", False
+        step.detail, step.error, step.unsure, step.halt = done.detail, "", False, None
         step.external_id, step.output, step.links = done.external_id, done.output, from_links(done.links)
         await self._record_step(tx, row, step, "step.done", external_id=done.external_id, detail=done.detail)
         await apply_record(tx, row, done.record)
@@ -258,6 +268,7 @@ class Ledger:
             # From here on the run only goes back; should it be started again, it must go on undoing.
             await tx.change(row, RequestState.UNDOING)
         step.state, step.run, step.due_at, step.detail = StepState.UNDOING, run, due_at, ""
+        step.halt = None
         await self._record_step(tx, row, step, "undo.started")
         return to_step(step)
 

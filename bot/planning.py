@@ -15,6 +15,7 @@ from bot import access
 from bot.command import Backends, Command, Knowledge, Reply
 from bot.domain import (
     Actor,
+    Choice,
     Decision,
     DeploymentRecord,
     Gate,
@@ -53,6 +54,10 @@ class Decider(Protocol):
     ) -> Reply: ...
 
     async def cancel(self, request_id: str, user_id: str) -> Reply: ...
+
+    async def steer(
+        self, request_id: str, user_id: str, choice: Choice, *, seen_block: str = ""
+    ) -> Reply: ...
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class Conversation:
         if self.decider is None:
             raise TypeError("A plan cannot cancel.")
         return await self.decider.cancel(request_id, self.actor.user_id)
+
+    async def steer(self, request_id: str, choice: Choice) -> Reply:
+        if self.decider is None:
+            raise TypeError("A plan cannot steer.")
+        return await self.decider.steer(request_id, self.actor.user_id, choice)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """A request as Slack shows it: the card, the deploy notification, the notice to the requester, one line of a list. Pure.
 
-Everything is rendered from the request alone, so that a card can be drawn again at any time from the database. Buttons carry the
-request id; the block that holds the decision buttons is named after the plan it was drawn for, so that a click on an outdated
-card can be told from a click on the current one.
+Everything is rendered from the request alone, so that a card can be drawn again at any time from the database. Its buttons are
+`bot.request_buttons`'.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from bot.domain import (
     StepState,
     Verdict,
 )
+from bot.request_buttons import buttons
 
 COMMITS_SHOWN = 8
 FILES_SHOWN = 6
-DECIDE_BLOCK = "decide"
 
 STATE_WORDS = {
     RequestState.PLANNING: ":hourglass_flowing_sand: planning",
@@ -119,7 +118,7 @@ def request_card(request: Request, confirm_label: str) -> Rendered | None:
     else:
         blocks += [*_decisions(request), *_checklist(request), *_links(request)]
     blocks.append(_footer(request))
-    blocks += _buttons(request, confirm_label)
+    blocks += buttons(request, confirm_label)
     return Rendered(_sentence(request), views.fit(blocks))
 
 
@@ -235,7 +234,9 @@ def _step_row(step: StepRecord, plan: Plan | None) -> str:
     if failed:
         return f"{row}\n{views.quote(views.cut(step.error, 400))}" if step.error else row
     if step.detail:
-        row += f" · _{views.escape(views.cut(step.detail, 200))}_"
+        row += f" · _{views.escape(views.cut(step.detail, 300))}_"
+    if step.halt and step.halt.choice:
+        row += f" · {step.halt.choice.value} chosen by {views.mention(step.halt.chosen_by)}"
     if step.state is StepState.DONE and step.started_at and step.finished_at:
         seconds = (step.finished_at - step.started_at).total_seconds()
         row += f" · {seconds:.0f} s" if seconds >= 1 else ""
@@ -265,51 +266,6 @@ def _footer(request: Request) -> views.Block:
     if request.due_at and request.state in _PLAN_SHOWN_IN_FULL:
         parts.append(f"expires {views.moment(request.due_at)}")
     return views.context(" · ".join(parts))
-
-
-# ---------------------------------------------------------------- buttons
-
-
-def decide_block(plan_hash: str) -> str:
-    return f"{DECIDE_BLOCK}:{plan_hash[:16]}"
-
-
-def is_current(block_id: str, request: Request) -> bool:
-    """Whether the clicked buttons were drawn for the plan that is in force."""
-    return block_id == decide_block(request.plan_hash)
-
-
-def _buttons(request: Request, confirm_label: str) -> list[views.Block]:
-    if request.state is RequestState.PROPOSED:
-        elements = [
-            views.button(confirm_label, action="confirm", value=request.id, style="primary"),
-            views.button("Cancel", action="cancel", value=request.id),
-        ]
-    elif request.state is RequestState.AWAITING:
-        elements = [
-            views.button("Approve", action="approve", value=request.id, style="primary"),
-            views.button("Deny…", action="deny", value=request.id, style="danger"),
-            views.button("Cancel request", action="cancel", value=request.id),
-        ]
-    elif request.state is RequestState.STOPPED:
-        elements = [
-            views.button("Retry from here", action="retry", value=request.id, style="primary"),
-            views.button(
-                "Undo",
-                action="undo",
-                value=request.id,
-                style="danger",
-                confirm=views.confirmation(
-                    "Undo what was done?",
-                    "Everything this request did is taken back, the last step first.",
-                    yes="Undo it",
-                    danger=True,
-                ),
-            ),
-        ]
-    else:
-        return []
-    return views.actions(elements, block_id=decide_block(request.plan_hash))
 
 
 # ---------------------------------------------------------------- deploy notifications and notices

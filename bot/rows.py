@@ -11,9 +11,11 @@ from bot.domain import (
     AuditEvent,
     Card,
     CardKind,
+    Choice,
     Decision,
     DeploymentRecord,
     Gate,
+    Halt,
     Link,
     Plan,
     Request,
@@ -104,6 +106,19 @@ def to_step(row: StepRow) -> StepRecord:
         started_at=row.started_at,
         finished_at=row.finished_at,
         due_at=row.due_at,
+        halt=to_halt(row.halt),
+    )
+
+
+def to_halt(stored: JSON | None) -> Halt | None:
+    if stored is None:
+        return None
+    chosen = stored.get("choice")
+    return Halt(
+        at=stored["at"],
+        choice=Choice(chosen) if chosen else None,
+        chosen_by=stored.get("by", ""),
+        chosen_by_name=stored.get("name", ""),
     )
 
 

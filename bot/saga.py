@@ -295,11 +295,12 @@ class Saga:
         with self._world.waking.sleeper(request_id=request.id, service=request.service) as sleeper:
             result = await attempt(
                 self._call(kind, planned, request, undo=undo),
-                lambda text: self._progress(key, text),
+                lambda text, halted_at: self._progress(key, text, halted_at=halted_at),
                 what=f"{request.id}: {'undo of ' if undo else ''}{key}",
                 due_at=extended_deadline(
                     due_at, now=self._world.clock(), timeout_seconds=planned.timeout_seconds
                 ),
+                timeout_seconds=planned.timeout_seconds,
                 clock=self._world.clock,
                 pause=sleeper.pause,
             )
@@ -321,10 +322,10 @@ class Saga:
         assert take_back is not None, "only steps that can be undone are undone"
         return lambda: take_back(context, planned.arguments, record)
 
-    async def _progress(self, key: str, text: str) -> None:
+    async def _progress(self, key: str, text: str, *, halted_at: str | None = None) -> None:
         async def change(session: AsyncSession) -> JSON:
             await self._world.ledger.step_progress(
-                session, self._request_id, key, detail=text, now=self._world.clock()
+                session, self._request_id, key, detail=text, halted_at=halted_at, now=self._world.clock()
             )
             return {}
 

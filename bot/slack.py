@@ -25,7 +25,7 @@ from bot import forms, slack_payloads, views
 from bot.command import Reply
 from bot.decisions import Decisions
 from bot.dispatch import Dispatcher, Later, OpenForm, Outcome
-from bot.domain import Decision, Invocation
+from bot.domain import Choice, Decision, Invocation
 from bot.errors import PlatformError, UsageError
 from bot.metrics import Metrics
 from bot.people import Directory, error_code
@@ -142,6 +142,10 @@ class SlackEdge:
                 return await decide.cancel(click.value, click.user_id)
             case "retry" | "undo":
                 return await decide.choose(click.value, click.user_id, click.name)
+            case "continue" | "abort":
+                return await decide.steer(
+                    click.value, click.user_id, Choice(click.name), seen_block=click.block_id
+                )
             case "form":
                 key, equals, value = click.value.partition("=")
                 return OpenForm(self._dispatcher.form(click.arguments[0]), {key: value} if equals else {})

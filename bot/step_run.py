@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.command import Backends, Command
-from bot.domain import JSON, Platform, Request
+from bot.domain import JSON, Halt, Platform, Request
 from bot.ledger import Ledger
 from bot.replanned import Replan
 from bot.waking import Waking
@@ -70,3 +70,9 @@ class StepRun:
 
     def output(self, step_key: str) -> JSON:
         return next((step.output for step in self.request.steps if step.key == step_key), {})
+
+    async def halt(self, step_key: str) -> Halt | None:
+        """Read anew: whoever chose did so after this call began to wait."""
+        request = await self.world.find_request(self.request.id)
+        steps = request.steps if request is not None else ()
+        return next((step.halt for step in steps if step.key == step_key), None)

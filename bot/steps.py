@@ -20,11 +20,13 @@ from bot.domain import (
     StepRecord,
 )
 from bot.errors import BackendErrorKind, NotFoundError, PermanentBackendError
-from integrations.ports import ApplicationSpec, ClaimSpec, Deployment, DeploymentState, Phase
+from bot.rollouts import Rollout, steered, waiting, watching
+from integrations.ports import ApplicationSpec, ClaimSpec, DeploymentState, Phase
 
 CLAIM_TIMEOUT_SECONDS = 1800
 """A managed database may take its time; Crossplane knows no terminal failure, so the deadline is ours."""
 DEPLOY_TIMEOUT_SECONDS = 900
+DEPLOY_STEP = "deploy"
 
 
 # ---------------------------------------------------------------- planning
@@ -109,7 +111,7 @@ def plan_release(
 def plan_deploy(*, service: str, environment: str, revision: str, previous: str | None) -> PlannedStep:
     """`previous` is the revision that runs now and comes back when this one degrades."""
     return PlannedStep(
-        key="deploy",
+        key=DEPLOY_STEP,
         title=f"{revision[:7]} healthy in {environment}",
         undo_title=f"Roll {environment} back to {previous[:7]}" if previous else f"Leave {environment} empty",
         arguments={
@@ -278,11 +280,22 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
     operation = run.operation(purpose)
     announcement = Announcement(service, environment, approved, operation)
     deployment = await delivery.get_deployment(service, environment, operation=operation)
+    if deployment is None or deployment.phase is Phase.PENDING:
+        window = await delivery.find_closed_window(service, environment)
+        if window is not None:
+            return waiting(window, run.now)
     if deployment is None:
         deployment = await delivery.deploy(
             service, environment, revision=revision, operation=operation, actor=run.requester_name
         )
         await announce(run, announcement, DeploymentState.IN_PROGRESS)
+    try:
+        deployment = await steered(
+            run, Rollout(service, environment, approved, operation, DEPLOY_STEP), deployment
+        )
+    except PermanentBackendError:
+        await announce(run, announcement, DeploymentState.FAILURE)
+        raise
     if deployment.phase is Phase.FAILED:
         await announce(run, announcement, DeploymentState.FAILURE)
         raise PermanentBackendError(
@@ -291,7 +304,7 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
             kind=BackendErrorKind.NOT_READY,
         )
     if deployment.phase is not Phase.READY:
-        return Pending(_watching(deployment))
+        return watching(deployment)
     application = await delivery.get_application(service, environment)
     url = application.url if application else ""
     await announce(run, announcement, DeploymentState.SUCCESS, url=url)
@@ -312,15 +325,6 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
             )
         ),
     )
-
-
-def _watching(deployment: Deployment) -> str:
-    parts = [deployment.message or f"{deployment.phase.value}, {deployment.health.value}"]
-    if deployment.step:
-        parts.append(f"step {deployment.step}")
-    if deployment.weight_percent is not None:
-        parts.append(f"{deployment.weight_percent} % of the traffic")
-    return ", ".join(parts)
 
 
 CLAIM = StepKind(_do_claim, _undo_claim)

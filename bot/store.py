@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from bot import audit, inbox, lifecycle, outbox, queries, records
+from bot import audit, halts, inbox, lifecycle, outbox, queries, records
 from bot.database import (
     Engines,
     async_url,
@@ -38,6 +38,7 @@ from bot.domain import (
     RequestState,
     Service,
 )
+from bot.halts import Word
 from bot.ledger import Ledger
 from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
 from bot.transaction import Enqueue, Signals, Transaction, no_request
@@ -53,6 +54,7 @@ __all__ = [
     "Proposal",
     "Store",
     "Transaction",
+    "Word",
     "migrate",
 ]
 
@@ -183,6 +185,9 @@ class Store:
         return await self.write(
             lambda tx: lifecycle.stop_choice(tx, request_id, actor=actor, choice=choice, version=version)
         )
+
+    async def choose_at_halt(self, request_id: str, word: Word) -> Request:
+        return await self.write(lambda tx: halts.choose(tx, request_id, word))
 
     async def expire_due(self, *, limit: int = 100) -> list[Request]:
         """Close what nobody decided in time; returns what this call closed."""

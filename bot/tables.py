@@ -192,6 +192,7 @@ class StepRow(Table, table=True):
     started_at: datetime | None = Field(default=None, sa_type=MOMENT, nullable=True)
     finished_at: datetime | None = Field(default=None, sa_type=MOMENT, nullable=True)
     due_at: datetime | None = Field(default=None, sa_type=MOMENT, nullable=True)
+    halt: JSON | None = Field(default=None, sa_type=CANONICAL_JSON, nullable=True)
 
 
 # Each engine uses a partial index only for a condition written as it writes the query's.

@@ -15,8 +15,10 @@ from bot.domain import (
     JSON,
     Actor,
     AuditEvent,
+    Choice,
     Decision,
     DeploymentRecord,
+    Halt,
     Plan,
     Platform,
     Request,
@@ -200,6 +202,10 @@ class FakeContext:
         self.said.append(("cancel", request_id))
         return Reply(f"cancel {request_id}")
 
+    async def steer(self, request_id: str, choice: Choice) -> Reply:
+        self.said.append((choice.value, request_id))
+        return Reply(f"{choice.value} {request_id}")
+
 
 @dataclass
 class FakeRun:
@@ -207,6 +213,7 @@ class FakeRun:
 
     backends: FakeBackends = field(default_factory=FakeBackends)
     outputs: dict[str, JSON] = field(default_factory=dict)
+    halts: dict[str, Halt] = field(default_factory=dict)
     platform: Platform = field(default_factory=made.example_platform)
     request_id: str = REQUEST_ID
     requester: str = "UALICE0001"
@@ -218,6 +225,9 @@ class FakeRun:
 
     def output(self, step_key: str) -> JSON:
         return self.outputs.get(step_key, {})
+
+    async def halt(self, step_key: str) -> Halt | None:
+        return self.halts.get(step_key)
 
 
 def step_record(key: str, *, output: JSON | None = None) -> StepRecord:

@@ -85,6 +85,24 @@ class Link:
     url: str
 
 
+class Choice(StrEnum):
+    """A person's word on a step that halts."""
+
+    CONTINUE = "continue"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Where a step waits for a person, such as a canary at one of its pauses. `at` is what their word is bound to."""
+
+    at: str
+    choice: Choice | None = None
+    chosen_by: str = ""
+    """Slack user id; empty, like the name, until somebody chose."""
+    chosen_by_name: str = ""
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """What is known of one step of one request: the ledger a run resumes from.
@@ -106,6 +124,7 @@ class StepRecord:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     due_at: datetime | None = None
+    halt: Halt | None = None
 
 
 @dataclass(frozen=True)

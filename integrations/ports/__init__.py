@@ -42,6 +42,7 @@ from integrations.ports.delivery import (
     Deployment,
     Health,
     SyncStatus,
+    describe_canary,
 )
 from integrations.ports.evidence import Evidence, EvidenceKind, EvidenceReport, EvidenceVerdict
 from integrations.ports.golden_paths import GoldenPath, GoldenPaths, Parameter, RenderedFile, RenderedTree
@@ -58,7 +59,7 @@ from integrations.ports.observability import (
 )
 from integrations.ports.opening import BackendModule, EntityStore, Surroundings
 from integrations.ports.scaffolding import Scaffolder, ScaffolderTask, ScaffolderTemplate
-from integrations.ports.secrets import SecretSpec, SecretStore, SecretSync, StoredKey, SyncedSecret
+from integrations.ports.secrets import KEY_NAME, SecretSpec, SecretStore, SecretSync, StoredKey, SyncedSecret
 
 PORTS: Mapping[str, type] = {
     "golden_paths": GoldenPaths,
@@ -82,6 +83,7 @@ OPTIONAL_PORTS: Mapping[str, type] = {
 """Port name -> what it must offer. What a platform lacks is None in `bot.command.Backends`, and nothing pretends otherwise."""
 
 __all__ = [
+    "KEY_NAME",
     "OPTIONAL_PORTS",
     "PORTS",
     "Admission",
@@ -144,4 +146,5 @@ __all__ = [
     "Surroundings",
     "SyncStatus",
     "SyncedSecret",
+    "describe_canary",
 ]

@@ -111,6 +111,23 @@ class Deployment:
     analysis: tuple[AnalysisResult, ...] = ()
 
 
+def describe_canary(deployment: Deployment) -> str:
+    """`step 2 of 5, 20 % of the traffic, analysis success-rate: running, waiting for Continue`; empty without a canary."""
+    if not deployment.step:
+        return ""
+    number, slash, steps = deployment.step.partition("/")
+    parts = [f"step {number} of {steps}" if slash else f"step {deployment.step}"]
+    if deployment.weight_percent is not None:
+        parts.append(f"{deployment.weight_percent} % of the traffic")
+    parts += [_describe_analysis(each) for each in deployment.analysis]
+    return ", ".join([*parts, *(["waiting for Continue"] if deployment.paused else [])])
+
+
+def _describe_analysis(result: AnalysisResult) -> str:
+    said = "; ".join(filter(None, (result.message, *result.measured)))
+    return f"analysis {result.name}: {result.phase.value}" + (f" ({said})" if said else "")
+
+
 @dataclass(frozen=True)
 class ClosedWindow:
     """A time in which the backend lets nothing be deployed; `opens_at` None: it cannot be told when that ends."""

@@ -85,7 +85,7 @@ async def tried(
 ) -> tuple[Done | Failure, list[str]]:
     notes: list[str] = []
 
-    async def note(text: str) -> None:
+    async def note(text: str, _halted_at: str | None) -> None:
         notes.append(text)
 
     result = await attempt(
@@ -93,6 +93,7 @@ async def tried(
         note,
         what="a test",
         due_at=NOON + timedelta(seconds=seconds),
+        timeout_seconds=seconds,
         clock=watch or Watch(),
     )
     return result, notes

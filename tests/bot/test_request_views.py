@@ -32,7 +32,8 @@ from bot.domain import (
     Verdict,
     plan_hash,
 )
-from bot.request_views import Rendered, decide_block, is_current, render
+from bot.request_buttons import decide_block, is_current
+from bot.request_views import Rendered, render
 
 SEEN = tuple(product(CardKind, RequestState))
 GATE = Gate(

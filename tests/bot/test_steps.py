@@ -305,7 +305,9 @@ async def test_a_waiting_deployment_says_what_it_waits_for(run: FakeRun) -> None
     assert await steps.DEPLOY.do(run, DEPLOY) == Pending("running, progressing")
     delivery.settle(OPERATION, Phase.WAITING_HUMAN, message="paused")
     delivery.deployments[OPERATION] = replace(delivery.deployments[OPERATION], step="2/5", weight_percent=20)
-    assert await steps.DEPLOY.do(run, DEPLOY) == Pending("paused, step 2/5, 20 % of the traffic")
+    assert await steps.DEPLOY.do(run, DEPLOY) == Pending(
+        "paused, step 2 of 5, 20 % of the traffic", on_hold=True
+    )
     delivery.settle(OPERATION, Phase.UNKNOWN, health=Health.UNKNOWN)
     assert isinstance(await steps.DEPLOY.do(run, DEPLOY), Pending)
 

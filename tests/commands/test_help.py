@@ -14,7 +14,7 @@ from bot.registry import load_commands
 from commands.help import Help, answer, scope
 
 EVERYBODY = {"status", "services", "templates", "requests", "audit", "cancel", "help", "whoami"}
-CHANGING = {"create-service", "promote", "rollback"}
+CHANGING = {"create-service", "promote", "rollback", "rollout"}
 DECIDING = {"approve", "deny"}
 
 
