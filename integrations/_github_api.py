@@ -1,4 +1,4 @@
-"""GitHub's API by shape: one object, a list over its pages, a write, refs moved by compare-and-swap.
+"""GitHub's API by shape: lists over their pages, refs and annotated tags, refs moved by compare-and-swap.
 
 Knows how GitHub is asked, not what for.
 """
@@ -6,23 +6,18 @@ Knows how GitHub is asked, not what for.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from typing import Any, Final
 
 from bot.errors import BackendErrorKind, TemporaryBackendError
-from integrations._github_errors import BACKEND, SECONDARY_LIMIT_SECONDS, not_ready
+from integrations._forge_api import ForgeApi, Shape, ref_path
+from integrations._github_errors import BACKEND, SECONDARY_LIMIT_SECONDS
 from integrations._github_shapes import RefAnswer, TagAnswer, parse
-from integrations._http import Answer, Call, Http
-
-Shape = TypeVar("Shape")
+from integrations._http import Call, Http
 
 ABSENT: Final = "0" * 40
-MISSING: Final = frozenset({404})
 PAGE: Final = "100"
-SETTLING_SECONDS: Final = (0.5, 1.0, 2.0)
-"""GitHub reads from replicas: what was just written may be seen a moment later."""
 
 _NEXT: Final = re.compile(r'<([^>]+)>;\s*rel="next"')
 _LAST: Final = re.compile(r'<([^>]+)>;\s*rel="last"')
@@ -38,43 +33,10 @@ class RefMove:
     after: str
 
 
-def segment(text: str) -> str:
-    return quote(text, safe="")
-
-
-def ref_path(text: str) -> str:
-    return quote(text, safe="/")
-
-
-class Api:
+class Api(ForgeApi):
     def __init__(self, http: Http, *, graphql_url: str) -> None:
-        self.http = http
+        super().__init__(http)
         self._graphql_url = graphql_url
-
-    async def find(
-        self,
-        path: str,
-        shape: type[Shape],
-        *,
-        params: Mapping[str, str] | None = None,
-        missing: frozenset[int] = MISSING,
-        read_seconds: float | None = None,
-    ) -> Shape | None:
-        """None for the statuses in `missing`."""
-        call = Call("GET", path, params=params or {}, accept=missing, read_seconds=read_seconds)
-        answer = await self.http.send(call)
-        return None if answer.status in missing else parse(answer, shape)
-
-    async def get(
-        self,
-        path: str,
-        shape: type[Shape],
-        *,
-        params: Mapping[str, str] | None = None,
-        read_seconds: float | None = None,
-    ) -> Shape:
-        call = Call("GET", path, params=params or {}, read_seconds=read_seconds)
-        return parse(await self.http.send(call), shape)
 
     async def pages(
         self, path: str, shape: type[Shape], *, params: Mapping[str, str] | None = None, limit: int
@@ -93,43 +55,6 @@ class Api:
         if link := _LAST.search(answer.headers.get("link", "")):
             answer = await self.http.send(Call("GET", link[1]))
         return parse(answer, list[shape])  # type: ignore[valid-type]
-
-    async def write(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        repeatable: bool,
-        accept: frozenset[int] = frozenset(),
-    ) -> Answer:
-        """`repeatable`: doing it twice is the same as once, so that a lost answer is asked for again."""
-        return await self.http.send(
-            Call(method, path, body=body, repeatable=repeatable, accept=accept, read_seconds=30.0)
-        )
-
-    async def settled(self, path: str, shape: type[Shape], *, what: str) -> Shape:
-        """What was just written, as soon as it can be read. Raises TemporaryBackendError(NOT_READY) where it is not."""
-        for pause in (*SETTLING_SECONDS, None):
-            if (found := await self.find(path, shape, missing=frozenset({404, 409}))) is not None:
-                return found
-            if pause is not None:
-                await self.http.wait(pause)
-        raise not_ready(f"GitHub said yes, but {what} is not there.")
-
-    async def make_true(
-        self, holds: Callable[[], Awaitable[bool]], write: Callable[[], Awaitable[object]], *, what: str
-    ) -> None:
-        """Read, compare, write, and read again: GitHub's yes alone is no proof."""
-        if await holds():
-            return
-        await write()
-        for pause in (*SETTLING_SECONDS, None):
-            if await holds():
-                return
-            if pause is not None:
-                await self.http.wait(pause)
-        raise not_ready(f"GitHub said yes, but {what} is not there.")
 
     # ------------------------------------------------------------ refs
 

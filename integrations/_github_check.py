@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 from bot.errors import BackendError
-from integrations._github_api import MISSING, Api, segment
+from integrations._forge_api import MISSING, segment
+from integrations._github_api import Api
 from integrations._github_auth import Installation, InstallationDialect
 from integrations._http import Answer, Call
 from integrations.ports import Finding

@@ -7,25 +7,20 @@ Where both went their own way, the two trees are compared by hash: exact paths, 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from bot.errors import BackendErrorKind
+from integrations._forge_trees import COMMIT_LIMIT, FILE_LIMIT, tree_difference
 from integrations._github_errors import refuse
 from integrations._github_git import Commits
 from integrations._github_shapes import (
     RepositoryAnswer,
     changed_files,
     commit_of,
+    files_of,
     reversed_files,
     status_of,
-    tree_difference,
 )
 from integrations.ports import ChangedFile, Comparison, ComparisonStatus
-
-COMMIT_LIMIT: Final = 250
-"""What GitHub's compare returns at once: the newest. Its pages start with the oldest."""
-FILE_LIMIT: Final = 300
-"""GitHub cuts there and does not say so."""
 
 
 async def compare(
@@ -58,7 +53,7 @@ async def compare(
 async def _with_nothing(commits: Commits, repository: RepositoryAnswer, head: str) -> Comparison:
     listed = await commits.history(repository, head, limit=COMMIT_LIMIT)
     tree = await commits.whole_tree(repository, head)
-    files = tree_difference(None, tree)
+    files = tree_difference({}, files_of(tree))
     return Comparison(
         base=None,
         head=head,
@@ -75,5 +70,5 @@ async def _tree_by_tree(
     before, after = await asyncio.gather(
         commits.whole_tree(repository, older), commits.whole_tree(repository, newer)
     )
-    files = tree_difference(before, after)
+    files = tree_difference(files_of(before), files_of(after))
     return files, before.truncated or after.truncated or len(files) > FILE_LIMIT

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from bot.errors import BackendErrorKind
 from integrations._github_api import Api
-from integrations._github_errors import check_request_id, not_ready, refuse
+from integrations._github_errors import REFUSALS, not_ready, refuse
 from integrations._github_shapes import RepositoryAnswer
 from integrations.ports import DeploymentState
 
@@ -84,7 +84,7 @@ class Deployments:
             "auto_merge": False,
             "required_contexts": [],
             "payload": {
-                "request_id": check_request_id(_request(operation)),
+                "request_id": REFUSALS.check_request_id(_request(operation)),
                 "operation": operation,
                 "managed_by": "platform-bot",
             },

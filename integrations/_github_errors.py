@@ -1,4 +1,4 @@
-"""What GitHub's refusals mean, and what may be a name here. Pure.
+"""What GitHub's refusals mean. Pure.
 
 GitHub says 403 for a missing permission and for both of its limits: headers and words decide, never the status alone.
 """
@@ -9,22 +9,16 @@ import re
 from datetime import datetime
 from typing import Any, Final
 
-from bot.errors import (
-    BackendError,
-    BackendErrorKind,
-    PermanentBackendError,
-    TemporaryBackendError,
-)
-from integrations._git_format import is_ref_name, is_tree_path
+from bot.errors import BackendError, BackendErrorKind, TemporaryBackendError
+from integrations._forge_refusals import Refusals
 from integrations._http import Answer, retry_after_seconds
-from integrations.ports import RenderedTree
 
 BACKEND: Final = "GitHub"
+REFUSALS: Final = Refusals(BACKEND)
+refuse, not_ready = REFUSALS.refuse, REFUSALS.not_ready
 SECONDARY_LIMIT_SECONDS: Final = 60.0
 """What GitHub asks to wait at least where it names no time."""
 
-_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _NOT_READY: Final = re.compile(
     r"repository is empty|empty repository|Object does not exist|Tree SHA does not exist", re.IGNORECASE
 )
@@ -32,49 +26,6 @@ _TAKEN: Final = re.compile(r"already exists", re.IGNORECASE)
 _RULES: Final = re.compile(r"rule violations|protected branch|is protected", re.IGNORECASE)
 _FORBIDDEN: Final = re.compile(r"not accessible|forbidden|permission", re.IGNORECASE)
 _LIMITED: Final = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
-
-
-def refuse(
-    message: str, kind: BackendErrorKind = BackendErrorKind.INVALID, *, fix: str | None = None
-) -> PermanentBackendError:
-    return PermanentBackendError(message, backend=BACKEND, kind=kind, fix=fix)
-
-
-def not_ready(message: str, *, retry_after: float | None = None) -> TemporaryBackendError:
-    return TemporaryBackendError(
-        message, backend=BACKEND, kind=BackendErrorKind.NOT_READY, retry_after_seconds=retry_after
-    )
-
-
-def check_name(name: str) -> str:
-    """Services are DNS labels; GitHub would allow more, but no other part of the platform could carry it."""
-    if not _LABEL.fullmatch(name):
-        raise refuse(f"{name!r} is not a repository's name: use lower-case letters, digits and dashes.")
-    return name
-
-
-def check_ref(ref: str) -> str:
-    if not is_ref_name(ref):
-        raise refuse(f"{ref!r} is not a branch's name.")
-    return ref
-
-
-def check_request_id(request_id: str) -> str:
-    if not _REQUEST_ID.fullmatch(request_id):
-        raise refuse(f"The request id {request_id!r} cannot be written into a commit.")
-    return request_id
-
-
-def check_tree(tree: RenderedTree) -> None:
-    for path in tree:
-        if not is_tree_path(path):
-            raise refuse(f"The path {path!r} cannot stand in a repository.")
-        parents = path.split("/")[:-1]
-        if any("/".join(parents[:count]) in tree for count in range(1, len(parents) + 1)):
-            raise refuse(f"The path {path!r} lies below a file.")
-
-
-# ---------------------------------------------------------------- refusals
 
 
 def said(answer: Answer) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from bot.errors import BackendErrorKind, PermanentBackendError
+from integrations._forge_api import ref_path
 from integrations._git_format import SHA, is_ref_name, parse_trailers, with_trailers
-from integrations._github_api import Api, RefMove, ref_path
-from integrations._github_errors import check_request_id, check_tree, not_moved, not_ready, refuse
+from integrations._github_api import Api, RefMove
+from integrations._github_errors import REFUSALS, not_moved, not_ready, refuse
 from integrations._github_shapes import (
     CommitAnswer,
     ComparisonAnswer,
@@ -138,10 +139,10 @@ class Commits:
         self, repository: RepositoryAnswer, tree: RenderedTree, *, message: str, request_id: str
     ) -> Commit:
         """On top of the commit GitHub itself makes; whatever else stands there is somebody's work and stays."""
-        check_request_id(request_id)
+        REFUSALS.check_request_id(request_id)
         if (found := await self._first(repository, request_id)) is not None:
             return found
-        check_tree(tree)
+        REFUSALS.check_tree(tree)
         start = await self._untouched(repository)
         text = with_trailers(message, Request_Id=request_id)
         sha = await self.write(

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from bot.errors import BackendErrorKind, PermanentBackendError
-from integrations._github_api import MISSING, Api, segment
-from integrations._github_errors import check_name, check_request_id, not_ready, refuse
+from integrations._forge_api import MISSING, segment
+from integrations._forge_mark import MANAGED_TOPIC, marked_description, undone_names
+from integrations._forge_refusals import Refusals
+from integrations._forge_undo import undo_creation
+from integrations._github_api import Api
+from integrations._github_errors import REFUSALS, not_ready, refuse
 from integrations._github_shapes import (
-    MANAGED_TOPIC,
     NamedAnswer,
     RepositoryAnswer,
     RulesetAnswer,
     TeamAccess,
-    marked_description,
     parse,
     ruleset_body,
     same_ruleset,
-    undone_names,
 )
 from integrations._http import Call
 
@@ -49,6 +50,8 @@ class Blueprint:
 
 
 class Repositories:
+    """Implements `integrations._forge_undo.Removal`."""
+
     def __init__(self, api: Api, blueprint: Blueprint, *, undo: Literal["archive", "delete"]) -> None:
         self._api = api
         self._blueprint = blueprint
@@ -56,16 +59,20 @@ class Repositories:
         # GitHub would take two rulesets of one name from two callers at once.
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def refusals(self) -> Refusals:
+        return REFUSALS
+
     async def find(self, name: str) -> RepositoryAnswer | None:
         """Follows a repository that was renamed inside the organisation; one that left it, or was undone, is not found."""
-        found = await self._find_at(check_name(name))
+        found = await self.at(REFUSALS.check_name(name))
         if found is None or found.owner.login.lower() != self._blueprint.organisation.lower():
             return None
         if found.request_id and found.name in undone_names(name, found.request_id):
             return None
         return found
 
-    async def _find_at(self, name: str) -> RepositoryAnswer | None:
+    async def at(self, name: str) -> RepositoryAnswer | None:
         return await self._api.find(
             f"/repos/{segment(self._blueprint.organisation)}/{name}", RepositoryAnswer
         )
@@ -84,7 +91,7 @@ class Repositories:
         return found
 
     async def ensure(self, name: str, *, description: str, team: str, request_id: str) -> RepositoryAnswer:
-        check_request_id(request_id)
+        REFUSALS.check_request_id(request_id)
         async with self._one_at_a_time:
             return await self._ensure(name, description=description, team=team, request_id=request_id)
 
@@ -239,36 +246,14 @@ class Repositories:
     # ------------------------------------------------------------ undo
 
     async def remove(self, name: str, *, request_id: str) -> None:
-        """Archived under another name, so that its own is free again; deleted where the settings say so."""
-        aside = undone_names(check_name(name), request_id)
-        there = {place: await self._ours_at(place, request_id) for place in (name, *aside)}
-        found = there.pop(name)
-        for left in there.values():
-            # Of an undo that did not come to its end, or of one that was retried and undone again.
-            if left is not None:
-                await (self._delete(left) if self._undo == "delete" else self._archive(left))
-        if found is None or (found.archived and self._undo == "archive"):
-            return
-        if self._undo == "delete":
-            await self._delete(found)
-            return
-        free = next((place for place, left in there.items() if left is None), None)
-        if free is None:
-            raise refuse(
-                f"{name} was undone {len(aside)} times for one request.",
-                BackendErrorKind.CONFLICT,
-                fix=f"Delete {aside[0]} and its like on GitHub.",
-            )
-        await self._api.write("PATCH", found.path, {"name": free}, repeatable=False)
-        path = f"/repos/{segment(self._blueprint.organisation)}/{free}"
-        await self._archive(await self._api.settled(path, RepositoryAnswer, what=free))
+        await undo_creation(self, name, request_id=request_id, how=self._undo)
 
-    async def _ours_at(self, place: str, request_id: str) -> RepositoryAnswer | None:
-        """A redirect leads elsewhere; what carries another mark is somebody else's, and stays."""
-        found = await self._find_at(place)
-        return found if found and found.name == place and found.request_id == request_id else None
+    async def rename(self, repository: RepositoryAnswer, name: str) -> RepositoryAnswer:
+        await self._api.write("PATCH", repository.path, {"name": name}, repeatable=False)
+        path = f"/repos/{segment(self._blueprint.organisation)}/{name}"
+        return await self._api.settled(path, RepositoryAnswer, what=name)
 
-    async def _delete(self, repository: RepositoryAnswer) -> None:
+    async def delete(self, repository: RepositoryAnswer) -> None:
         async def holds() -> bool:
             return await self._api.find(repository.path, RepositoryAnswer) is None
 
@@ -277,7 +262,7 @@ class Repositories:
 
         await self._api.make_true(holds, write, what=f"the end of {repository.name}")
 
-    async def _archive(self, repository: RepositoryAnswer) -> None:
+    async def archive(self, repository: RepositoryAnswer) -> None:
         async def holds() -> bool:
             return (await self._api.get(repository.path, RepositoryAnswer)).archived
 

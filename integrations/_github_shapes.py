@@ -5,27 +5,18 @@ Fields that are not listed are ignored; a listed field that is missing makes the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
+from integrations._forge_api import Shape, parse_answer
+from integrations._forge_mark import marked_request
 from integrations._git_format import parse_trailers
 from integrations._github_errors import BACKEND
 from integrations._http import Answer, unreadable
 from integrations.ports import ChangedFile, Commit, ComparisonStatus
-
-Shape = TypeVar("Shape")
-
-MANAGED_TOPIC: Final = "platform-managed"
-DESCRIPTION_LIMIT: Final = 350
-"""Characters of a repository's description; GitHub refuses more, and control characters too."""
-
-_MARK: Final = re.compile(r"\[platform-bot:([A-Za-z0-9][A-Za-z0-9._:-]{0,127})\]$")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Owner(BaseModel):
@@ -50,8 +41,7 @@ class RepositoryAnswer(BaseModel):
 
     @property
     def request_id(self) -> str | None:
-        found = _MARK.search((self.description or "").rstrip())
-        return found[1] if found else None
+        return marked_request(self.description)
 
 
 class GitObject(BaseModel):
@@ -123,6 +113,7 @@ class ComparisonAnswer(BaseModel):
 
 class TreeEntry(BaseModel):
     path: str
+    mode: str
     type: str
     sha: str | None = None
 
@@ -151,13 +142,7 @@ class NamedAnswer(BaseModel):
 
 
 def parse(answer: Answer, shape: type[Shape]) -> Shape:
-    """Raises TemporaryBackendError: what cannot be read is neither yes nor no."""
-    try:
-        return TypeAdapter(shape).validate_json(answer.content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise unreadable(BACKEND, f"{first['type']} {where}".strip()) from error
+    return parse_answer(answer, shape, backend=BACKEND)
 
 
 def commit_of(answer: CommitAnswer) -> Commit:
@@ -215,44 +200,12 @@ def reversed_files(files: Sequence[FileAnswer]) -> tuple[ChangedFile, ...]:
     )
 
 
-def tree_difference(older: TreeAnswer | None, newer: TreeAnswer) -> tuple[ChangedFile, ...]:
-    """Two whole trees by hash: exact paths, no line counts. A file that kept its content and changed its path is renamed."""
-    before = _files(older) if older else {}
-    after = _files(newer)
-    gone = sorted(before.keys() - after.keys())
-    changes = {path: "modified" for path, sha in after.items() if path in before and before[path] != sha}
-    for path in sorted(after.keys() - before.keys()):
-        partner = next((one for one in gone if before[one] == after[path]), None)
-        changes[path] = "added" if partner is None else "renamed"
-        gone = [one for one in gone if one != partner]
-    changes |= dict.fromkeys(gone, "removed")
-    return tuple(ChangedFile(path, changes[path]) for path in sorted(changes))
+def files_of(tree: TreeAnswer) -> dict[str, str]:
+    """Path -> mode and hash: a script that lost its executable bit has changed."""
+    return {entry.path: f"{entry.mode} {entry.sha}" for entry in tree.tree if entry.type != "tree"}
 
 
-def _files(tree: TreeAnswer) -> dict[str, str | None]:
-    return {entry.path: entry.sha for entry in tree.tree if entry.type != "tree"}
-
-
-# ---------------------------------------------------------------- our mark
-
-
-def marked_description(description: str, request_id: str) -> str:
-    """The mark is part of the description because that is set by the very call that creates: never there without it."""
-    mark = f"[platform-bot:{request_id}]"
-    text = _CONTROL.sub(" ", description.encode("utf-8", "ignore").decode()).strip()
-    return f"{text[: DESCRIPTION_LIMIT - len(mark) - 1]} {mark}".strip()
-
-
-def undone_names(name: str, request_id: str) -> tuple[str, ...]:
-    """Where an archived repository goes, so that its name is free again. The same request finds it again."""
-    first = f"{name}-undone-{sha256(request_id.encode()).hexdigest()[:8]}"
-    return (first, f"{first}-2", f"{first}-3")
-
-
-def move_tag(ref: str, request_id: str, revision: str) -> str:
-    """The tag that is set in one transaction with a release: GitHub's reflog cannot carry a request id, this can."""
-    request = request_id.replace(":", "-").replace("..", "-").rstrip(".")
-    return f"platform/{ref}/{request}-{revision[:12]}"
+# ---------------------------------------------------------------- our ruleset
 
 
 def ruleset_body(name: str, *, branch: str, bypass: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from github_stage import (
 
 from bot.errors import BackendErrorKind
 from integrations import github
+from integrations._forge_mark import marked_description, undone_names
 from integrations._github_git import batches
-from integrations._github_shapes import marked_description, undone_names
 from integrations.ports import ComparisonStatus, DeploymentState
 
 
