@@ -1,0 +1,125 @@
+"""The real bot under measurement: `python -m bot serve --mode http` with a configuration, a database and a Slack of the bench."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import seed
+from bench.fake_slack import DEVELOPERS, TEAM_ID
+from bench.load import now_seconds
+from bench.processes import Cores, Server, free_port, python, serving
+from bench.signing import Caller, slash_command
+
+ROOT = Path(__file__).parents[1]
+SECRET = "bench-signing-secret"  # noqa: S105 - of the bench alone
+PORTS = ("golden_paths", "code_host", "infrastructure", "delivery", "catalog")
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Slack:
+    """The fake Slack's address, and the person who types."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def caller(self, user_id: str = DEVELOPERS[0]) -> Caller:
+        return Caller(SECRET, user_id, TEAM_ID, seed.CHANNEL, f"{self.url}/response")
+
+
+@contextmanager
+def fake_slack(cores: Cores, folder: Path) -> Iterator[Slack]:
+    port = free_port()
+    command = python("-m", "bench.fake_slack", str(port))
+    with serving("fake-slack", command, port=port, core=cores.loading, folder=folder):
+        yield Slack(port)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the bot is set up. `answers` says how slow each backend is, in seconds."""
+
+    database_url: str
+    answers: Mapping[str, float] = field(default_factory=dict)
+    name: str = "bot"
+    more_path: str = ""
+    """One more folder to find plug-ins in."""
+
+
+@contextmanager
+def running(setting: Setting, slack: Slack, *, core: int, folder: Path) -> Iterator[Server]:
+    """A migrated, listening bot."""
+    port = free_port()
+    with ExitStack() as stack:
+        home = folder / f"{setting.name}-{port}"
+        home.mkdir()
+        environment = environment_of(setting, slack, home)
+        run_bot(["migrate"], environment)
+        command = python("-m", "bot", "serve", "--mode", "http", "--host", "127.0.0.1", "--port", str(port))
+        yield stack.enter_context(
+            serving(setting.name, command, port=port, core=core, environment=environment, folder=home)
+        )
+
+
+def environment_of(setting: Setting, slack: Slack, home: Path) -> dict[str, str]:
+    config = home / "platform.yml"
+    config.write_text(yaml.safe_dump(platform(setting.answers), sort_keys=False))
+    return {
+        "PLATFORM_CONFIG": str(config),
+        "PLATFORM_STATE": str(home),
+        "DATABASE_URL": setting.database_url,
+        "SLACK_API_URL": f"{slack.url}/api/",
+        "SLACK_BOT_TOKEN": "xoxb-bench",
+        "SLACK_SIGNING_SECRET": SECRET,
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT), str(ROOT / "bench" / "plugin"), *filter(None, [setting.more_path])]
+        ),
+        "LOG_LEVEL": "warning",
+    }
+
+
+def run_bot(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"`python -m bot {' '.join(arguments)}` failed: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def platform(answers: Mapping[str, float]) -> dict[str, Any]:
+    """platform.yml as it ships, with the bench's people and backends."""
+    data: dict[str, Any] = yaml.safe_load((ROOT / "platform.yml").read_text(encoding="utf-8"))
+    data["people"] = []
+    data["teams"]["orders"]["members"] = {"team_lead": ["@orders-leads"], "developer": ["@payments"]}
+    data["teams"]["payments"]["members"] = {"team_lead": ["@platform-admins"], "developer": ["@payments"]}
+    data["integrations"] = {
+        port: {"use": f"bench_{port}", "answer_after_seconds": answers.get(port, 0.0)} for port in PORTS
+    }
+    return data
+
+
+def commands(caller: Caller, texts: Sequence[str]) -> list[bytes]:
+    """One signed request for each text, good for five minutes."""
+    now = now_seconds()
+    return [
+        slash_command(caller, text, trigger_id=f"{os.getpid()}.{next(_numbers)}", timestamp=now)
+        for text in texts
+    ]
