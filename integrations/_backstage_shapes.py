@@ -115,22 +115,22 @@ _LISTED: Final = TypeAdapter(list[Listed])
 
 
 def parse_locations(answer: Answer) -> list[Location]:
-    return [one.data for one in _parsed(_LISTED, answer)]
+    return [one.data for one in parsed(_LISTED, answer)]
 
 
 def parse_component(answer: Answer) -> Component:
-    return _parsed(TypeAdapter(Component), answer)
+    return parsed(TypeAdapter(Component), answer)
 
 
 def parse_processed(answer: Answer) -> Processed:
-    return _parsed(TypeAdapter(Processed), answer)
+    return parsed(TypeAdapter(Processed), answer)
 
 
 def parse_page(answer: Answer) -> Page:
-    return _parsed(TypeAdapter(Page), answer)
+    return parsed(TypeAdapter(Page), answer)
 
 
-def _parsed(shape: TypeAdapter[T], answer: Answer) -> T:
+def parsed(shape: TypeAdapter[T], answer: Answer) -> T:
     """Raises TemporaryBackendError for anything else than that shape: a login page, half an answer."""
     try:
         return shape.validate_json(answer.content)

@@ -11,19 +11,16 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from jsonschema import Draft202012Validator
+from openapi_held import Description
 
 from integrations._http import Timing
 
 TOKEN = "a-static-token-of-32-characters!"
-SPEC = json.loads(
-    (Path(__file__).parent / "integrations" / "backstage_catalog_openapi.json").read_text(encoding="utf-8")
-)
+DESCRIPTION = Description.read("backstage_catalog_openapi.json")
 BASE = "/api/catalog"
 
 
@@ -168,7 +165,7 @@ class FakeBackstage:
         assert request.url.path.startswith(BASE + "/")
         dry = " dry" if request.url.params.get("dryRun") == "true" else ""
         self.calls.append(f"{request.method} {path}{dry}")
-        operation = described(request, path)
+        operation = DESCRIPTION.operation(request, path)
         fault = next((one for one in self.faults if one.fits(request)), None)
         if fault is not None:
             fault.times -= 1
@@ -176,7 +173,7 @@ class FakeBackstage:
                 self._answer(request, path)
             return fault.happen(request)
         response = self._answer(request, path)
-        hold(operation, response)
+        DESCRIPTION.hold(operation, response)
         return response
 
     def _may(self, permission: str) -> bool:
@@ -316,55 +313,3 @@ def like(term: str, value: str) -> bool:
         else:
             reached = {i + 1 for i in reached if i < len(text) and sign in (text[i], "_")}
     return len(text) in reached
-
-
-# ---------------------------------------------------------------- the published description
-
-
-def described(request: httpx.Request, path: str) -> Mapping[str, Any]:
-    """The operation this request is; fails where the description has no such thing."""
-    for pattern, operations in SPEC["paths"].items():
-        parts, given = pattern.split("/"), path.split("/")
-        same = len(parts) == len(given) and all(
-            one == other or one.startswith("{") for one, other in zip(parts, given, strict=True)
-        )
-        if same and request.method.lower() in operations:
-            operation: Mapping[str, Any] = operations[request.method.lower()]
-            _hold_request(operation, request)
-            return operation
-    raise AssertionError(f"Backstage has no {request.method} {path}")
-
-
-def _hold_request(operation: Mapping[str, Any], request: httpx.Request) -> None:
-    known = {resolved(one)["name"]: resolved(one) for one in operation.get("parameters", [])}
-    for name, value in request.url.params.items():
-        assert known[name]["in"] == "query"
-        schema = known[name]["schema"]
-        if enum := schema.get("enum"):
-            assert value in enum
-        if schema["type"] == "integer":
-            assert int(value) >= schema.get("minimum", 0)
-    if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        validate(schema, json.loads(request.content))
-
-
-def hold(operation: Mapping[str, Any], response: httpx.Response) -> None:
-    """This fake's answer is one that Backstage could give."""
-    answers = operation["responses"]
-    answer = resolved(answers.get(str(response.status_code), answers.get("default")))
-    if "content" in answer:
-        validate(answer["content"]["application/json"]["schema"], response.json())
-
-
-def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in node:
-        place: Any = SPEC
-        for key in node["$ref"].removeprefix("#/").split("/"):
-            place = place[key]
-        node = place
-    return node
-
-
-def validate(schema: Mapping[str, Any], document: Any) -> None:
-    Draft202012Validator({**schema, "components": SPEC["components"]}).validate(document)
