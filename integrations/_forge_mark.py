@@ -33,6 +33,11 @@ def undone_names(name: str, request_id: str) -> tuple[str, ...]:
     return (first, f"{first}-2", f"{first}-3")
 
 
+def is_undone(name: str, request_id: str | None) -> bool:
+    """Whether something of this name and mark was set aside by an undo."""
+    return request_id is not None and name in undone_names(name.rpartition("-undone-")[0], request_id)
+
+
 def move_tag(ref: str, request_id: str, revision: str) -> str:
     """The tag that is set in one transaction with a release: a forge's reflog cannot carry a request id, this can."""
     request = request_id.replace(":", "-").replace("..", "-").rstrip(".")

@@ -10,12 +10,12 @@ import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import httpx
 
 from bot.errors import BackendError
-from integrations._forge_api import MISSING, ForgeApi, ref_path
+from integrations._forge_api import ForgeApi, Shape, ref_path
 from integrations._forge_push import (
     REQUEST_TYPE,
     RESULT_TYPE,
@@ -29,8 +29,6 @@ from integrations._forge_push import (
 from integrations._gitea_errors import BACKEND, translate
 from integrations._gitea_shapes import AccountAnswer, CommitAnswer, RefAnswer, RepositoryAnswer, TagAnswer
 from integrations._http import Answer, Call, Http, unreadable
-
-Shape = TypeVar("Shape")
 
 BASE: Final = "/api/v1"
 PAGE: Final = 50
@@ -108,6 +106,14 @@ class Api(ForgeApi):
             raise unreadable(self.http.backend, "a list that does not say how long it is")
         return answer, int(total)
 
+    async def every(self, path: str, shape: type[Shape]) -> list[Shape]:
+        answer, total = await self._page(path, params={}, page=1)
+        items = self.parse(answer, list[shape])  # type: ignore[valid-type]
+        for number in range(2, -(-total // PAGE) + 1):
+            answer, _ = await self._page(path, params={}, page=number)
+            items += self.parse(answer, list[shape])  # type: ignore[valid-type]
+        return items
+
     async def commits(
         self, repository: RepositoryAnswer, sha: str, *, without: str | None, limit: int
     ) -> tuple[list[CommitAnswer], int]:
@@ -180,6 +186,3 @@ class Api(ForgeApi):
             return parse_report(answer.content)
         except PushReportError as error:
             raise unreadable(self.http.backend, f"the report of a push: {error}") from error
-
-
-__all__ = ["BASE", "MISSING", "PAGE", "Api", "Client", "TokenDialect"]

@@ -102,7 +102,14 @@ def permission_findings(
     wanted: Wanted, settings: OrganisationAnswer, may: OrganisationPermissions | None, *, login: str
 ) -> Iterator[Finding]:
     organisation = wanted.organisation
-    yield Finding("organisation", ok=True, detail=f"{organisation} can be seen")
+    # Gitea answers for the former name of an organisation; what it then says of repositories is of the new one.
+    same = settings.name.lower() == organisation.lower()
+    yield Finding(
+        "organisation",
+        ok=same,
+        detail=f"{organisation} can be seen" if same else f"{organisation} is now called {settings.name}",
+        fix="" if same else f"Write `organisation: {settings.name}` in platform.yml.",
+    )
     owner = may is not None and may.is_owner
     creates = may is not None and may.can_create_repository
     yield Finding(

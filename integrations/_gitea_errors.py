@@ -88,6 +88,9 @@ def _permanent(status: int, words: str) -> tuple[BackendErrorKind, str | None]:
         return BackendErrorKind.DENIED, "Unarchive the repository."
     if status == 403:
         return BackendErrorKind.DENIED, _permission_fix(words)
+    if status == 413:
+        fix = "Let the proxy before Gitea take larger requests (nginx: `client_max_body_size`)."
+        return BackendErrorKind.INVALID, fix
     if status in {404, 405, 410}:
         return BackendErrorKind.NOT_FOUND, None
     if status == 409:
@@ -98,6 +101,8 @@ def _permanent(status: int, words: str) -> tuple[BackendErrorKind, str | None]:
 def _permission_fix(words: str) -> str:
     if (scope := missing_scope(words)) is not None:
         return f"Make a token with the scope {scope} for the bot's account."
+    if "HTTP protocol" in words:
+        return "Let Gitea take pushes over HTTP (app.ini, `[repository] DISABLE_HTTP_GIT = false`)."
     if "team" in words:
         return (
             "Let repository administrators change the access of teams (organisation settings), or make the "

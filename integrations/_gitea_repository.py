@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._forge_api import MISSING, segment
-from integrations._forge_mark import MANAGED_TOPIC, marked_description, undone_names
+from integrations._forge_mark import MANAGED_TOPIC, is_undone, marked_description, undone_names
 from integrations._forge_refusals import Refusals
 from integrations._forge_undo import undo_creation
 from integrations._gitea_api import BASE, Api
@@ -79,6 +79,12 @@ class Repositories:
                 fix=f"Give it the topic {MANAGED_TOPIC} if the platform may promote it.",
             )
         return found
+
+    async def marked(self) -> list[RepositoryAnswer]:
+        """Every repository of the organisation with our mark that was not undone."""
+        path = f"/orgs/{segment(self._blueprint.organisation)}/repos"
+        listed = await self._api.every(path, RepositoryAnswer)
+        return [one for one in listed if one.request_id and not is_undone(one.name, one.request_id)]
 
     async def ensure(self, name: str, *, description: str, team: str, request_id: str) -> RepositoryAnswer:
         REFUSALS.check_request_id(request_id)

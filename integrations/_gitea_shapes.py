@@ -95,6 +95,7 @@ class AccountAnswer(BaseModel):
 
 
 class OrganisationAnswer(BaseModel):
+    name: str
     repo_admin_change_team_access: bool
 
 

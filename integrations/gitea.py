@@ -20,11 +20,14 @@ from integrations._gitea_errors import BACKEND, REFUSALS, refuse
 from integrations._gitea_git import Commits, RepositoryHistory
 from integrations._gitea_repository import Blueprint, Repositories
 from integrations._gitea_shapes import RepositoryAnswer
+from integrations._gitea_webhook import GiteaHooks
+from integrations._hook_secrets import HookSecrets
 from integrations._http import Http, Limits, Timing
 from integrations.ports import (
     Commit,
     Comparison,
     Finding,
+    Marked,
     ReleaseRef,
     RenderedTree,
     Repository,
@@ -70,6 +73,10 @@ class Settings(BaseModel):
     undo: Literal["archive", "delete"] = Field(
         default="archive", description="What undoing a creation does with the repository."
     )
+    webhook_secrets: tuple[str, ...] = Field(
+        default=("GITEA_WEBHOOK_SECRET",),
+        description="Variables that hold the webhook's secret; two while one is being replaced.",
+    )
     read_seconds: float = Field(default=15.0, gt=0, le=120, description="Longest wait for an answer.")
     patience_seconds: float = Field(
         default=20.0, ge=0, le=120, description="Longest wait for another try within one call."
@@ -109,9 +116,10 @@ class Settings(BaseModel):
 
 
 class Gitea:
-    """Implements `integrations.ports.CodeHost`."""
+    """Implements `integrations.ports.CodeHost`, `Inventory` and `Hooked`."""
 
-    def __init__(self, settings: Settings, api: Api) -> None:
+    def __init__(self, settings: Settings, api: Api, *, hooks: GiteaHooks) -> None:
+        self.hooks = hooks
         self._settings = settings
         self._api = api
         self._repositories = Repositories(api, settings.blueprint, undo=settings.undo)
@@ -123,7 +131,7 @@ class Gitea:
             grants_teams=self._settings.grant_team,
             deletes=self._settings.undo == "delete",
         )
-        return await _gitea_check.findings(self._api, wanted)
+        return [*await _gitea_check.findings(self._api, wanted), self.hooks.finding()]
 
     def breaker_state(self) -> str:
         return self._api.http.breaker_state()
@@ -174,6 +182,12 @@ class Gitea:
             self._history(repository), ref, revision=revision, expected=expected, request_id=request_id
         )
 
+    async def list_marked(self) -> Sequence[Marked]:
+        return [
+            Marked("repository", one.name, one.request_id or "", place=one.html_url)
+            for one in await self._repositories.marked()
+        ]
+
     def _history(self, repository: RepositoryAnswer) -> RepositoryHistory:
         return RepositoryHistory(self._api, self._commits, repository)
 
@@ -202,7 +216,8 @@ def connect(
         BACKEND, failures=settings.breaker_failures, pause_seconds=settings.breaker_pause_seconds
     )
     http = Http(client, dialect, breaker=breaker, limits=settings.limits, timing=timing)
-    return Gitea(settings, Api(http, dialect=dialect))
+    hooks = GiteaHooks(HookSecrets.of(settings.webhook_secrets, secrets), organisation=settings.organisation)
+    return Gitea(settings, Api(http, dialect=dialect), hooks=hooks)
 
 
 @asynccontextmanager

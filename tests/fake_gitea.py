@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class FakeGitea:
         self.seen: list[Seen] = []
         self.version = "1.24.2"
         self.scopes = {"read:user", "write:organization", "write:repository"}
+        self.organisation_name = ORGANISATION
         self.is_owner = False
         self.may_create = True
         self.teams_by_admins = True
@@ -190,7 +192,15 @@ class FakeGitea:
         return repo
 
     def path_of(self, repo: Repo) -> str:
-        return f"{API}/repos/{repo.owner}/{repo.name}"
+        return f"/repos/{repo.owner}/{repo.name}"
+
+    def paged(self, items: list[Any], path: str, query: Mapping[str, str]) -> tuple[Any, ...]:
+        """At most 50 on a page; the link leads to an address that only the server itself knows."""
+        size, page = min(int(query.get("limit", 30)), 50), int(query.get("page", 1))
+        headers = {"x-total-count": str(len(items))}
+        if page * size < len(items):
+            headers["link"] = f'<http://gitea:3000{API}{path}?page={page + 1}>; rel="next"'
+        return 200, items[(page - 1) * size : page * size], headers
 
     def add_repo(self, name: str, *, description: str = "", owner: str = ORGANISATION) -> Repo:
         self.state.next_id += 1

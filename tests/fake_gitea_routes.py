@@ -94,7 +94,11 @@ def user(_fake: FakeGitea, **_: Any) -> Answer:
 @route("GET /orgs/{org}")
 def organisation(fake: FakeGitea, name: str, **_: Any) -> Answer:
     fake.need_organisation(name)
-    return 200, {"id": 1, "name": name, "repo_admin_change_team_access": fake.teams_by_admins}
+    return 200, {
+        "id": 1,
+        "name": fake.organisation_name,
+        "repo_admin_change_team_access": fake.teams_by_admins,
+    }
 
 
 @route("GET /users/{username}/orgs/{org}/permissions")
@@ -127,6 +131,12 @@ def create(fake: FakeGitea, name: str, *, body: Any, **_: Any) -> Answer:
     repo = fake.add_repo(body["name"], description=body["description"])
     repo.private, repo.default_branch = body["private"], body["default_branch"]
     return 201, shown(repo)
+
+
+@route("GET /orgs/{org}/repos")
+def list_repos(fake: FakeGitea, name: str, *, query: Mapping[str, str], **_: Any) -> Answer:
+    fake.need_organisation(name)
+    return fake.paged([shown(one) for one in fake.state.repos.values()], f"/orgs/{name}/repos", query)
 
 
 @route("GET /repos/{owner}/{repo}")
@@ -269,8 +279,4 @@ def list_commits(fake: FakeGitea, repo: Repo, *, query: Mapping[str, str], **_: 
         raise Refusal(500, "object does not exist")
     hidden = set(repo.git.reached(without)) if without else set()
     found = [one for one in repo.git.reached(sha) if one not in hidden]
-    size, page = min(int(query.get("limit", 30)), 50), int(query.get("page", 1))
-    part = found[(page - 1) * size : page * size]
-    following = f"{fake.path_of(repo)}/commits?page={page + 1}"
-    headers = {"x-total-count": str(len(found)), "x-total": str(len(found)), "link": f'<http://gitea:3000{following}>; rel="next"'}  # fmt: skip
-    return 200, [repo.git.commit(one).shown() for one in part], headers
+    return fake.paged([repo.git.commit(one).shown() for one in found], f"{fake.path_of(repo)}/commits", query)

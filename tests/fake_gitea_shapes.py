@@ -39,7 +39,7 @@ RULE = given(rule_name=TEXT, enable_push=FLAG)
 CALLS: dict[str, tuple[Schema, dict[int, Schema]]] = {
     "GET /version": (NOTHING, {200: given(version=TEXT)}),
     "GET /user": (NOTHING, {200: given(login=TEXT, email=TEXT)}),
-    f"GET {ORGANISATION}": (NOTHING, {200: given(repo_admin_change_team_access=FLAG)}),
+    f"GET {ORGANISATION}": (NOTHING, {200: given(name=TEXT, repo_admin_change_team_access=FLAG)}),
     "GET /users/{username}/orgs/{org}/permissions": (
         NOTHING,
         {200: given(can_create_repository=FLAG, is_owner=FLAG)},
@@ -51,6 +51,7 @@ CALLS: dict[str, tuple[Schema, dict[int, Schema]]] = {
         ),
         {201: REPOSITORY},
     ),
+    f"GET {ORGANISATION}/repos": (NOTHING, {200: listed(REPOSITORY)}),
     f"GET {REPO}": (NOTHING, {200: REPOSITORY}),
     f"PATCH {REPO}": (sent({}, name=TEXT, archived=FLAG), {200: REPOSITORY}),
     f"DELETE {REPO}": (NOTHING, {204: NOTHING}),
@@ -69,6 +70,7 @@ CALLS: dict[str, tuple[Schema, dict[int, Schema]]] = {
 """Method and path as Gitea's description has them -> request, answers."""
 
 QUERIES: dict[str, set[str]] = {
+    f"GET {ORGANISATION}/repos": {"page", "limit"},
     f"GET {REPO}/git/commits/{{sha}}": {"stat", "verification", "files"},
     f"GET {REPO}/git/trees/{{sha}}": {"recursive", "page", "per_page"},
     f"GET {REPO}/commits": {"sha", "not", "stat", "verification", "files", "page", "limit"},

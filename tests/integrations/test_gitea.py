@@ -12,7 +12,7 @@ from fake_gitea_stage import REQUEST, TREE, create, opened, push, put_commit, re
 from bot.errors import BackendErrorKind, StartError
 from integrations import gitea
 from integrations._forge_mark import undone_names
-from integrations.ports import ComparisonStatus, RenderedFile
+from integrations.ports import ComparisonStatus, Inventory, RenderedFile
 
 
 @pytest.fixture
@@ -226,6 +226,20 @@ async def test_an_archived_repository_is_not_taken_up_again(host: gitea.Gitea, f
     call = host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
     error = await refused(BackendErrorKind.DENIED, call)
     assert "Unarchive" in error.sentence
+
+
+async def test_what_carries_our_mark_can_be_listed_but_not_what_was_undone(
+    host: gitea.Gitea, fake: FakeGitea
+) -> None:
+    for number in range(60):
+        fake.add_repo(f"theirs-{number}", description="Mine")
+    await create(host)
+    await host.remove_repository("orders", request_id=REQUEST)
+    await create(host, "req-2")
+    assert isinstance(host, Inventory)
+    (found,) = await host.list_marked()
+    assert (found.kind, found.name, found.request_id) == ("repository", "orders", "req-2")
+    assert found.place == f"{BASE_URL}/acme/orders"
 
 
 # ---------------------------------------------------------------- renamed, moved away

@@ -186,6 +186,25 @@ async def test_a_report_that_is_none_is_no_yes(
     assert words in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "words"),
+    [
+        (413, "<html>Request Entity Too Large</html>", BackendErrorKind.INVALID, "client_max_body_size"),
+        (403, "Interacting with repositories by HTTP protocol is not allowed", BackendErrorKind.DENIED, "DISABLE_HTTP_GIT"),
+        (403, "User permission denied", BackendErrorKind.DENIED, "User permission denied"),
+    ],
+)  # fmt: skip
+async def test_a_push_that_is_turned_away_names_the_way_out(
+    host: gitea.Gitea, fake: FakeGitea, status: int, text: str, kind: BackendErrorKind, words: str
+) -> None:
+    """Git's endpoint speaks plain text, and a proxy its own page."""
+    await create(host)
+    headers = {"content-type": "text/html" if text.startswith("<") else "text/plain; charset=utf-8"}
+    fake.faults.append(Fault("answer", pushes, times=9, answer=(status, headers, text)))
+    call = host.ensure_first_commit("orders", TREE, message="m", request_id=REQUEST)
+    assert words in (await refused(kind, call)).sentence
+
+
 # ---------------------------------------------------------------- limits and refusals
 
 
@@ -269,7 +288,7 @@ async def test_a_set_up_that_works_is_green_and_checking_it_changes_nothing(fake
     assert {subject for subject, (ok, _) in found.items() if not ok} == set()
     assert [*found] == [
         "breaker", "server", "token", "scope write:repository", "scope write:organization", "organisation",
-        "create repositories", "team access",
+        "create repositories", "team access", "webhooks",
     ]  # fmt: skip
     assert fake.state.repos == {}
 
@@ -282,6 +301,7 @@ async def test_a_set_up_that_works_is_green_and_checking_it_changes_nothing(fake
         ({"scopes": {"write:organization", "write:repository"}}, "token", "scope read:user"),
         ({"may_create": False}, "create repositories", "Create repositories"),
         ({"teams_by_admins": False}, "team access", "add and remove access for teams"),
+        ({"organisation_name": "acme-2"}, "organisation", "organisation: acme-2"),
         ({"version": "1.19.4"}, "server", "Upgrade"),
         ({"version": "6.0.1+gitea-1.21.5"}, "server", "Upgrade"),
     ],
