@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from integrations.ports.backend import Backend, Phase
+
+KEY_NAME: Final = r"[A-Z][A-Z0-9_]{0,63}"
+"""The whole form of a key's name: what an environment variable may be called."""
 
 
 @dataclass(frozen=True)
