@@ -32,14 +32,21 @@ class Announcement:
     operation: str
 
 
-async def announce(run: Run, one: Announcement, state: DeploymentState, *, url: str = "") -> None:
+async def announce(
+    run: Run,
+    one: Announcement,
+    state: DeploymentState,
+    *,
+    url: str = "",
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> None:
     """Never raises. After a crash it may be told again; the operation is how the code host knows that it was."""
     code_host = run.backends.code_host
     if not isinstance(code_host, DeploymentReports):
         return
     outcome = "told"
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(deadline_seconds):
             await code_host.report_deployment(
                 one.service,
                 revision=one.revision,
@@ -50,7 +57,7 @@ async def announce(run: Run, one: Announcement, state: DeploymentState, *, url: 
             )
     except (BackendError, TimeoutError) as error:
         outcome = "failed"
-        said = error.message if isinstance(error, BackendError) else f"no answer in {DEADLINE_SECONDS:g} s"
+        said = error.message if isinstance(error, BackendError) else f"no answer in {deadline_seconds:g} s"
         log.warning("announcing.failed", operation=one.operation, state=state.value, error=said)
     except Exception:
         # A mistake in the telling must not fail what has been deployed; the log has it in full.
