@@ -26,8 +26,11 @@ from memory_world import World
 from bot import config as configuration
 from bot import manifest, registry
 from bot.app import Bot, http_mode, open_bot, socket_mode
+from bot.command import Backends
+from bot.config import Config
 from bot.database import migrate
 from bot.domain import Request, RequestState
+from integrations.ports import Surroundings
 from playground.actor import Actor, buttons, shown_text
 from playground.messages import Message
 from playground.server import Playground
@@ -51,6 +54,10 @@ class MovableClock:
         self.ahead += timedelta(**span)
 
 
+OpenWorld = Callable[[World, Config, Surroundings], AbstractAsyncContextManager[Backends]]
+"""Opens backends over a world; a test may put some of its own in the place of `open_world`'s."""
+
+
 @dataclass
 class Stage:
     """A running bot and the people around it. `world` is what the backends in memory hold."""
@@ -62,6 +69,7 @@ class Stage:
     request_url: str
     real: bool
     database_url: str
+    opening: OpenWorld = open_world
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
     _bot: Bot | None = None
 
@@ -80,7 +88,7 @@ class Stage:
             environment(self.playground, database_url=self.database_url, state=state),
         )
         migrate(config.secrets.database_url.get_secret_value())
-        opener = registry.open_backends if self.real else functools.partial(open_world, self.world)
+        opener = registry.open_backends if self.real else functools.partial(self.opening, self.world)
         bot = await self._running.enter_async_context(
             open_bot(config, clock=self.clock, open_backends=opener)
         )
@@ -278,6 +286,7 @@ async def stage(
     real: bool = False,
     changes: Mapping[str, Any] | None = None,
     template: Path | None = None,
+    opening: OpenWorld = open_world,
 ) -> AsyncIterator[Stage]:
     """Open everything, connected and ready for the first command; `real` opens the backends that platform.yml names."""
     state = folder / "var"
@@ -293,6 +302,7 @@ async def stage(
             request_url=url,
             real=real,
             database_url=_database(state, template),
+            opening=opening,
         )
         try:
             await opened.start(changes)
