@@ -11,6 +11,7 @@ import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -197,15 +198,19 @@ class Prometheus:
         return self._http.breaker_state()
 
     async def signals(
-        self, service: str, environment: str, *, revision: str | None = None, window_seconds: int = 300
+        self,
+        service: str,
+        environment: str,
+        *,
+        revision: str | None = None,
+        window_seconds: int = 300,
+        until: datetime | None = None,
     ) -> Signals:
         subject = _Subject(
             service, environment, revision, max(window_seconds, self._settings.shortest_window_seconds)
         )
         success, latency, rate = await asyncio.gather(
-            self._measure("success_query", subject),
-            self._measure("latency_query", subject),
-            self._measure("rate_query", subject),
+            *(self._measure(setting, subject, until=until) for setting in QUERIES)
         )
         warnings = dict.fromkeys((*success.warnings, *latency.warnings, *rate.warnings))
         return Signals(
@@ -213,14 +218,16 @@ class Prometheus:
             latency_seconds=latency.value,
             requests_per_second=rate.value or None,
             window_seconds=subject.window_seconds,
-            observed_at=self._http.now(),
+            observed_at=until or self._http.now(),
             dashboard_url=self._settings.page_url(service, environment),
             warnings=tuple(warnings)[:WARNINGS_KEPT],
         )
 
-    async def _measure(self, setting: str, subject: _Subject) -> Measured:
+    async def _measure(self, setting: str, subject: _Subject, *, until: datetime | None = None) -> Measured:
         query = _promql.parse(getattr(self._settings, setting)).render(**asdict(subject))
         params = {"query": query, "timeout": f"{self._settings.read_seconds:g}s"}
+        if until is not None:
+            params["time"] = f"{until.timestamp():.3f}"
         answer = await self._http.send(Call("GET", "/api/v1/query", params, accept=frozenset({400, 422})))
         if answer.status >= 300:
             refusal = said(answer)

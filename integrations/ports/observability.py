@@ -31,9 +31,15 @@ class SignalSource(Backend, Protocol):
     """Prometheus and the like. Port name: `signals`."""
 
     async def signals(
-        self, service: str, environment: str, *, revision: str | None = None, window_seconds: int = 300
+        self,
+        service: str,
+        environment: str,
+        *,
+        revision: str | None = None,
+        window_seconds: int = 300,
+        until: datetime | None = None,
     ) -> Signals:
-        """`revision`: only of what runs that commit, where the metrics tell."""
+        """`revision`: only of what runs that commit, where the metrics tell. `until`: as it was then; None: now."""
         ...
 
 

@@ -1,0 +1,76 @@
+"""Marks on dashboards of what became of a deployment. Best effort: whatever goes wrong is logged and counted, and nothing waits.
+
+Called where others are told of a deployment (`bot.announcing`). Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from bot.command import Run
+from bot.errors import BackendError
+from bot.metrics import DEPLOYMENT_REPORTS
+from integrations.ports import Annotation, DeploymentState
+
+log = structlog.get_logger(__name__)
+
+DEADLINE_SECONDS = 4.0
+"""Less than any call of a step gets (`bot.attempt.LAST_CALL_SECONDS`)."""
+_WORDS = {
+    DeploymentState.SUCCESS: "runs in",
+    DeploymentState.FAILURE: "failed in",
+}
+"""What dashboards are interested in: when something began to run, and what did not. An undo is a deployment of its own."""
+
+
+class Told(Protocol):
+    """What became of what: `bot.announcing.Announcement`."""
+
+    @property
+    def service(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def revision(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+
+
+def annotation_of(run: Run, one: Told, state: DeploymentState) -> Annotation | None:
+    """None: dashboards are not interested in that state."""
+    if state not in _WORDS:
+        return None
+    return Annotation(
+        key=f"{one.operation}.{state.value}",
+        service=one.service,
+        environment=one.environment,
+        text=f"{one.service} {one.revision[:7]} {_WORDS[state]} {one.environment} "
+        f"({run.request_id}, {run.requester_name})",
+        at=run.now,
+    )
+
+
+async def mark(
+    run: Run, one: Told, state: DeploymentState, *, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
+    """Never raises. After a crash it may be marked again; the key is how the backend knows that it was."""
+    annotations = run.backends.annotations
+    annotation = annotation_of(run, one, state)
+    if annotations is None or annotation is None:
+        return
+    outcome = "told"
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            await annotations.annotate(annotation)
+    except (BackendError, TimeoutError) as error:
+        outcome = "failed"
+        said = error.message if isinstance(error, BackendError) else f"no answer in {deadline_seconds:g} s"
+        log.warning("marking.failed", operation=one.operation, state=state.value, error=said)
+    except Exception:
+        # A mistake in the telling must not fail what has been deployed; the log has it in full.
+        outcome = "failed"
+        log.exception("marking.unexpected", operation=one.operation, state=state.value)
+    DEPLOYMENT_REPORTS.labels(f"mark_{state.value}", outcome).inc()
