@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
-from toy_bot import ToyBot, toy_bot
+from toy_bot import ToyBot, toy_bot, utc_now
 from toy_world import World, toy_command, toy_plan
 
+from bot.attempt import attempt
 from bot.command import Done, Pending, Run, StepKind
 from bot.domain import JSON, Request, RequestState, StepState
+from bot.errors import TemporaryBackendError
 from bot.waking import Waking
 
 LONG_SECONDS = 600.0
@@ -67,6 +71,34 @@ async def test_whoever_has_ended_is_not_told() -> None:
     with waking.sleeper(request_id="r1", service="orders"):
         pass
     assert waking.wake(request_id="r1", service="orders") == 0
+
+
+async def test_a_backend_that_asked_for_time_is_given_it_whatever_is_hinted() -> None:
+    paused: list[float] = []
+    answers: list[Pending | Done | TemporaryBackendError] = [
+        TemporaryBackendError("Too many.", backend="toy", retry_after_seconds=0.05),
+        Pending("rolling out", after_seconds=LONG_SECONDS),
+        Done(),
+    ]
+
+    async def call() -> Done | Pending:
+        answer = answers.pop(0)
+        if isinstance(answer, TemporaryBackendError):
+            raise answer
+        return answer
+
+    async def note(*_: object) -> None: ...
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+
+    begun = time.monotonic()
+    outcome = await attempt(
+        call, note, what="a test", due_at=utc_now() + timedelta(hours=1), timeout_seconds=3600,
+        clock=utc_now, pause=pause,
+    )  # fmt: skip
+    assert (outcome, paused) == (Done(), [LONG_SECONDS])
+    assert time.monotonic() - begun >= 0.05
 
 
 # ---------------------------------------------------------------- in a run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +15,16 @@ from hypothesis import strategies as st
 from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._github_webhook import (
     DeploymentReported,
+    GitHubHooks,
     Pushed,
     Source,
     WorkflowRan,
+    hints,
     is_genuine,
     parse_event,
 )
+from integrations._hook_secrets import HookSecrets
+from integrations.ports import Finding, Hint
 
 SHA = "a" * 40
 ABSENT = "0" * 40
@@ -109,3 +115,51 @@ def test_garbage_is_refused_in_our_words(event: str, body: bytes) -> None:
 def test_a_delivery_without_an_id_cannot_be_told_from_its_replay() -> None:
     with pytest.raises(PermanentBackendError, match="delivery id"):
         parse_event("push", "", b"{}")
+
+
+# ---------------------------------------------------------------- hints
+
+
+def hinted(event: str, body: dict[str, Any]) -> Hint | None:
+    found = read(event, body)
+    assert isinstance(found, Pushed | DeploymentReported | WorkflowRan)
+    return next(iter(hints(found)), None)
+
+
+def test_a_push_hints_at_the_branch_and_a_tag_at_nothing() -> None:
+    body = {"before": ABSENT, "after": SHA, "forced": False}
+    assert hinted("push", {**body, "ref": "refs/heads/release/eu"}) == Hint(
+        "d-1", "orders", branch="release/eu"
+    )
+    assert hinted("push", {**body, "ref": "refs/tags/v1"}) is None
+
+
+def test_a_secret_is_looked_up_by_name_and_check_says_when_there_is_none() -> None:
+    two = HookSecrets.of(["NEW", "OLD", "EMPTY"], {"NEW": " n ", "OLD": "o", "EMPTY": " ", "OTHER": "x"})
+    assert two.values == ("n", "o")
+    assert "values" not in repr(two)
+    assert two.finding("github").detail == "listens at /hooks/github"
+    none = GitHubHooks(HookSecrets.of(["NEW", "OLD"], {}), organisation="acme")
+    assert not none.is_open
+    assert none.finding() == Finding(
+        "webhooks", ok=True, detail="off, so it is asked instead: set NEW or OLD"
+    )
+
+
+# ---------------------------------------------------------------- held against GitHub's own examples
+
+PLACE = os.environ.get("GITHUB_WEBHOOK_EXAMPLES", "")
+
+
+@pytest.mark.skipif(not PLACE, reason="GITHUB_WEBHOOK_EXAMPLES names no examples of GitHub's webhooks")
+@pytest.mark.parametrize("event", ["push", "deployment_status", "workflow_run"])
+def test_every_published_example_is_read(event: str) -> None:
+    """`npm install @octokit/webhooks-examples`, then its api.github.com/index.json."""
+    published = json.loads(Path(PLACE).read_text(encoding="utf-8"))
+    examples = next(one["examples"] for one in published if one["name"] == event)
+    for example in examples:
+        found = parse_event(event, "d-1", json.dumps(example).encode())
+        assert found is not None
+        assert found.source.repository == example["repository"]["name"]
+        assert all(hint.service == found.source.repository for hint in hints(found))
+    assert len(examples) > 3
