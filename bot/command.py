@@ -334,6 +334,8 @@ class Command:
     answer: AnswerFunction | None = None
     plan: PlanFunction | None = None
     steps: Mapping[str, StepKind] = field(default_factory=dict)
+    needs: str = ""
+    """The optional port without which it can do nothing here and help does not offer it."""
     permission: str = ""
     """What help checks before it offers the verb: `promote:{environment}`; empty: for everybody."""
     confirm: bool = False

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import field_validator
 
-from bot import steps
-from bot.command import Args, Command, Context, Done, Knowledge, Pending, Run, Scope, StepKind, argument
+from bot import new_service, steps
+from bot.command import Args, Command, Context, Done, Knowledge, Run, Scope, StepKind, argument
 from bot.domain import (
     JSON,
     Actor,
     Change,
-    DeploymentRecord,
     Link,
     Plan,
     PlannedStep,
@@ -23,16 +21,14 @@ from bot.domain import (
     Service,
     StepRecord,
 )
-from bot.errors import ConflictError, UsageError
-from integrations.ports import ClaimSpec, Entity, GoldenPath, Health
+from bot.errors import UsageError
+from integrations.ports import ClaimSpec, Entity, GoldenPath
 
-NAME = re.compile(r"[a-z](?:[a-z0-9-]{1,38}[a-z0-9])")
-NAME_RULE = "3 to 40 characters: lower-case letters, digits and dashes, beginning with a letter"
 Database = Literal["none", "postgresql", "redis"]
 
 
 class CreateService(Args):
-    name: str = argument("Name", f"{NAME_RULE.capitalize()}.", positional=True)
+    name: str = argument("Name", f"{new_service.NAME_RULE.capitalize()}.", positional=True)
     team: str = argument("Team", "The team that will own the service.", choices="teams")
     template: str = argument("Golden path", "The template it starts from.", choices="golden_paths")
     db: Database = argument(
@@ -43,63 +39,17 @@ class CreateService(Args):
         "Template answers", "Further answers for the golden path: key=value, separated by commas.", default=""
     )
 
-    @field_validator("name")
-    @classmethod
-    def _dns_label(cls, name: str) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"“{name}” cannot be a name; accepted: {NAME_RULE}")
-        return name
-
-    @field_validator("description")
-    @classmethod
-    def _short(cls, text: str) -> str:
-        if len(text) > 200:
-            raise ValueError(f"{len(text)} characters; accepted: at most 200")
-        return text
-
-    @field_validator("set")
-    @classmethod
-    def _pairs(cls, text: str) -> str:
-        parse_answers(text)
-        return text
-
-
-def parse_answers(text: str) -> dict[str, str]:
-    """`a=1, b=two` -> answers. Raises ValueError naming the part that is no pair."""
-    answers: dict[str, str] = {}
-    for part in filter(None, (piece.strip() for piece in re.split(r"[,\n]", text))):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise ValueError(f"“{part}” is not key=value")
-        answers[key.strip()] = value.strip()
-    return answers
+    _name = field_validator("name")(new_service.check_name)
+    _description = field_validator("description")(new_service.check_description)
+    _set = field_validator("set")(new_service.check_answers)
 
 
 async def scope(args: CreateService, _actor: Actor, platform: Platform, knowledge: Knowledge) -> Scope:
-    if args.team not in platform.teams:
-        raise _unknown(args, "team", f"There is no team “{args.team}”.", sorted(platform.teams))
+    given = args.model_dump()
     if args.template not in platform.golden_paths:
         what = f"There is no golden path “{args.template}”."
-        raise _unknown(args, "template", what, platform.golden_paths)
-    taken = await knowledge.find_service(args.name)
-    if taken:
-        raise ConflictError(
-            f"`{args.name}` exists already; it belongs to team {taken.team}.",
-            fix=f"Choose another name, or look at it: `/platform status {args.name}`.",
-        )
-    return Scope(
-        permission="create-service",
-        team=args.team,
-        service=args.name,
-        environment="",
-        active_key=f"create-service:{args.name}",
-    )
-
-
-def _unknown(args: CreateService, field: str, what: str, offered: Sequence[str]) -> UsageError:
-    accepted = f"Accepted: {', '.join(offered)}."
-    typed = {name: str(value) for name, value in args.model_dump().items()}
-    return UsageError(what, fix=accepted, fields={field: accepted}, given=typed)
+        raise new_service.unknown("template", what, platform.golden_paths, given=given)
+    return await new_service.scope(args.name, args.team, platform, knowledge, given=given)
 
 
 # ---------------------------------------------------------------- the plan
@@ -108,7 +58,7 @@ def _unknown(args: CreateService, field: str, what: str, offered: Sequence[str])
 async def plan(ctx: Context, args: CreateService) -> Plan:
     path = await ctx.backends.golden_paths.get_golden_path(args.template)
     environment = ctx.platform.environments[0].name
-    await _refuse_taken_name(ctx, args)
+    await new_service.refuse_taken_name(ctx, args.name)
     claim = _claim(args, environment)
     if claim:
         await _refuse_impossible_claim(ctx, claim, path)
@@ -130,21 +80,6 @@ async def plan(ctx: Context, args: CreateService) -> Plan:
     )
 
 
-async def _refuse_taken_name(ctx: Context, args: CreateService) -> None:
-    repository = await ctx.backends.code_host.find_repository(args.name)
-    if repository and repository.request_id != ctx.request_id:
-        raise ConflictError(
-            f"A repository called `{args.name}` exists already ({repository.web_url}).",
-            fix="Choose another name.",
-        )
-    entity = await ctx.backends.catalog.find_entity(args.name)
-    if entity and entity.request_id != ctx.request_id:
-        raise ConflictError(
-            f"The catalog has `{args.name}` already; it belongs to {entity.owner}.",
-            fix="Choose another name.",
-        )
-
-
 async def _refuse_impossible_claim(ctx: Context, claim: ClaimSpec, path: GoldenPath) -> None:
     if claim.kind not in path.databases:
         raise UsageError(
@@ -158,23 +93,8 @@ async def _refuse_impossible_claim(ctx: Context, claim: ClaimSpec, path: GoldenP
 
 
 def _answers(args: CreateService, path: GoldenPath) -> dict[str, str]:
-    further = parse_answers(args.set)
-    known = {parameter.name: parameter for parameter in path.parameters}
-    for name, value in further.items():
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise UsageError(
-                f"{path.title} asks nothing called “{name}”.",
-                fix=f"It asks: {listed}.",
-                fields={"set": f"Accepted: {listed}."},
-            )
-        choices = known[name].choices
-        if choices and value not in choices:
-            raise UsageError(
-                f"{name}: “{value}” is not on offer.",
-                fix=f"Accepted: {', '.join(choices)}.",
-                fields={"set": f"{name} accepts: {', '.join(choices)}."},
-            )
+    further = new_service.parse_answers(args.set)
+    new_service.require_known(further, path.parameters, asker=path.title)
     return {
         **further,
         "service_name": args.name,
@@ -265,7 +185,7 @@ def _steps(
             undo_title="Remove the catalog entry",
             arguments={**common, "golden_path": path.name, "description": answers["description"]},
         ),
-        PlannedStep(key="healthy", title="Answers its health check", arguments=common, timeout_seconds=900),
+        new_service.plan_healthy(service=args.name, team=args.team, environment=environment),
     ]
     return tuple(planned)
 
@@ -352,31 +272,6 @@ async def undo_catalog(run: Run, arguments: JSON, _done: StepRecord) -> Done:
     return Done(detail="catalog entry removed")
 
 
-async def do_healthy(run: Run, arguments: JSON) -> Done | Pending:
-    service, environment = arguments["service"], arguments["environment"]
-    application = await run.backends.delivery.get_application(service, environment)
-    if application is None:
-        return Pending(f"waiting for {environment} to know it")
-    if application.health is not Health.HEALTHY or application.revision is None:
-        return Pending(application.message or f"{environment} says {application.health.value}")
-    deployment = DeploymentRecord(
-        service=service,
-        environment=environment,
-        revision=application.revision,
-        ref_revision=application.revision,
-        healthy=True,
-        deployed_by=run.requester,
-        deployed_at=run.now,
-        request_id=run.request_id,
-    )
-    links = (Link(f"Open in {environment}", application.url),) if application.url else ()
-    return Done(
-        detail=f"{application.revision[:7]} is healthy in {environment}",
-        links=links,
-        record=Record(deployment=deployment),
-    )
-
-
 command = Command(
     name="create-service",
     summary="Create a service",
@@ -390,7 +285,7 @@ command = Command(
         "claim": steps.CLAIM,
         "application": steps.APPLICATION,
         "catalog": StepKind(do_catalog, undo_catalog),
-        "healthy": StepKind(do_healthy),
+        "healthy": new_service.HEALTHY,
     },
     confirm=True,
     confirm_label="Create",

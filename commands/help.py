@@ -43,6 +43,8 @@ async def answer(ctx: Context, args: Help) -> Reply:
 
 
 def _may(ctx: Context, command: Command) -> bool:
+    if command.needs and getattr(ctx.backends, command.needs) is None:
+        return False
     if not command.permission:
         return True
     wanted = [

@@ -197,15 +197,10 @@ class BackstageScaffolder:
             web_url=f"{self._settings.ui_url or self._settings.base_url}/create/tasks/{quote(task.id, safe='')}",
         )
 
-    async def cancel_task(self, task_id: str, *, request_id: str) -> None:
-        """Ends a task of this request that has not ended; what it has done stays done."""
-        answer = await self._http.send(Call("GET", _task_path(task_id), accept=frozenset({404})))
-        if answer.status == 404:
-            return
-        task: Task = parse(Task, answer)
-        if task.request_id != request_id or task.phase not in (Phase.PENDING, Phase.RUNNING):
-            return
-        await self._http.send(Call("POST", f"{_task_path(task_id)}/cancel", repeatable=True))
+    async def cancel_task(self, *, request_id: str) -> None:
+        task = await self._find(request_id)
+        if task is not None and task.phase in (Phase.PENDING, Phase.RUNNING):
+            await self._http.send(Call("POST", f"{_task_path(task.id)}/cancel", repeatable=True))
 
     def _refusal(self, answer: Answer) -> BackendError:
         return refusal(answer, self._http.now(), token_variable=self._settings.token_variable)

@@ -23,7 +23,8 @@ from bot.errors import (
     TemporaryBackendError,
     UsageError,
 )
-from commands.create_service import CreateService, command, parse_answers, plan, scope
+from bot.new_service import parse_answers
+from commands.create_service import CreateService, command, plan, scope
 from integrations.ports import Entity, Health, Parameter
 
 ARGS: dict[str, Any] = {"name": "orders", "team": "orders", "template": "python-service"}
