@@ -53,8 +53,8 @@ async def test_what_people_clone_is_what_gitea_says_not_where_we_ask(
 async def test_the_first_commit_is_a_root_in_the_name_of_the_account(
     host: gitea.Gitea, fake: FakeGitea
 ) -> None:
-    commit = fake.repo().git.commit(await start(host)) if await start(host) else None
-    assert commit is not None
+    sha = await start(host)
+    commit = fake.repo().git.commit(sha)
     assert commit.parents == ()
     assert commit.author == (BOT, "platform-bot@example.com")
     fake.repo().git.run("fsck", "--strict", "--full")
