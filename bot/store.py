@@ -39,6 +39,7 @@ from bot.domain import (
     Service,
 )
 from bot.halts import Word
+from bot.intake import Intake
 from bot.ledger import Ledger
 from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
 from bot.transaction import Enqueue, Signals, Transaction, no_request
@@ -66,10 +67,17 @@ class Store:
     """The bot's memory. `dirty` and `queued` are set after a commit that left cards to send or runs to start."""
 
     def __init__(
-        self, engines: Engines, writer: GroupWriter, *, clock: Clock, enqueue: Enqueue | None
+        self,
+        engines: Engines,
+        writer: GroupWriter,
+        intake: Intake | None = None,
+        *,
+        clock: Clock,
+        enqueue: Enqueue | None,
     ) -> None:
         self._engines = engines
         self._writer = writer
+        self._intake = intake
         self._clock = clock
         self._enqueue = enqueue
         self._signals = Signals()
@@ -88,7 +96,8 @@ class Store:
             await _refuse_other_schema(engines)
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
             writer = await stack.enter_async_context(GroupWriter(sessions))
-            store = cls(engines, writer, clock=clock, enqueue=enqueue)
+            intake = await stack.enter_async_context(Intake.open(engines.direct, clock=clock))
+            store = cls(engines, writer, intake, clock=clock, enqueue=enqueue)
             if is_sqlite(address):
                 await store.write(outbox.release_claims)
             yield store
@@ -101,7 +110,8 @@ class Store:
             await _refuse_other_schema(opened)
             sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
             async with GroupWriter(sessions) as writer:
-                yield cls(Engines(opened.reader, opened.reader), writer, clock=clock, enqueue=None)
+                read_only = Engines(opened.reader, opened.reader, opened.direct)
+                yield cls(read_only, writer, clock=clock, enqueue=None)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -145,6 +155,9 @@ class Store:
     # ------------------------------------------------------------ requests: writing
 
     async def open_request(self, new: NewRequest) -> Opened:
+        recorded = await self._intake.record(new) if self._intake is not None else None
+        if recorded is not None:
+            return Opened(recorded, created=True)
         return await self.write(lambda tx: lifecycle.open_request(tx, new))
 
     async def propose(self, request_id: str, proposal: Proposal, *, version: int) -> Request:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_manifest as manifest
 from integrations import _argocd_shapes as shapes
-from integrations._argocd_rollouts import Rollout, parse_rollout
+from integrations._argocd_rollouts import Rollout, parse_analysis, parse_rollout
 from integrations._argocd_shapes import (
     BACKEND,
     ArgoApplication,
@@ -28,7 +28,7 @@ from integrations._argocd_shapes import (
 )
 from integrations._argocd_state import BLOCKED_BY_WINDOW, not_ready
 from integrations._http import Answer, Call, Http, retry_after_seconds, unreadable
-from integrations.ports import Finding, Preview
+from integrations.ports import AnalysisResult, Finding, Preview
 
 ROOT: Final = "/api/v1"
 POLL_SECONDS: Final = 1.0
@@ -155,13 +155,22 @@ class ApiApplications:
     async def rollout(self, app: ArgoApplication, resource: ResourceStatus) -> Rollout | None:
         if not self._with_rollouts:
             return None
-        params = {**self._of(app), **_reference(resource.namespace, resource.name)}
+        found = await self._live(app, _reference("Rollout", resource.namespace, resource.name))
+        return parse_rollout(found) if found is not None else None
+
+    async def analysis(self, rollout: Rollout, app: ArgoApplication, name: str) -> AnalysisResult | None:
+        found = await self._live(app, _reference("AnalysisRun", rollout.namespace, name))
+        return parse_analysis(found) if found is not None else None
+
+    async def _live(self, app: ArgoApplication, reference: Mapping[str, str]) -> Any:
+        """One object of the application as its cluster has it; None: there is none any more."""
+        params = {**self._of(app), **reference}
         call = Call("GET", _path(app, "resource"), params=params, accept=frozenset({404}))
         answer = await self._http.send(call)
         if answer.status == 404:
             return None
         try:
-            return parse_rollout(json.loads(_object(answer)["manifest"]))
+            return json.loads(_object(answer)["manifest"])
         except (KeyError, TypeError, ValueError) as error:
             raise unreadable(BACKEND, "no manifest") from error
 
@@ -251,7 +260,7 @@ class ApiApplications:
     async def _act(self, app: ArgoApplication, rollout: Rollout, action: str) -> None:
         body = {
             **self._of(app),
-            **_reference(rollout.namespace, rollout.name),
+            **_reference("Rollout", rollout.namespace, rollout.name),
             "name": app.name,
             "action": action,
         }
@@ -324,13 +333,13 @@ def _is_refused(error: BackendError) -> bool:
     }
 
 
-def _reference(namespace: str, name: str) -> dict[str, str]:
+def _reference(kind: str, namespace: str, name: str) -> dict[str, str]:
     return {
         "namespace": namespace,
         "resourceName": name,
         "group": "argoproj.io",
         "version": "v1alpha1",
-        "kind": "Rollout",
+        "kind": kind,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_shapes import ArgoApplication, Asked, JournalEntry, ResourceStatus
-from integrations.ports import Finding, Preview
+from integrations.ports import AnalysisResult, Finding, Preview
 
 
 class Applications(Protocol):
@@ -55,6 +55,10 @@ class Applications(Protocol):
 
     async def rollout(self, app: ArgoApplication, resource: ResourceStatus) -> Rollout | None:
         """None: there is none any more, or this way does not lead there."""
+        ...
+
+    async def analysis(self, rollout: Rollout, app: ArgoApplication, name: str) -> AnalysisResult | None:
+        """One AnalysisRun of the canary; None: there is none any more."""
         ...
 
     async def resume(self, app: ArgoApplication, rollout: Rollout) -> None: ...

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bot.errors import BackendErrorKind, PermanentBackendError
+from dataclasses import replace
+
+from bot.errors import BackendError, BackendErrorKind, PermanentBackendError
 from integrations._argocd_applications import Applications
 from integrations._argocd_rollouts import Rollout, require_abortable, require_resumable
 from integrations._argocd_shapes import BACKEND, ArgoApplication
+from integrations.ports import AnalysisResult
 
 
 class Canaries:
@@ -20,9 +23,23 @@ class Canaries:
     async def look(self, app: ArgoApplication) -> tuple[Rollout | None, str]:
         """A canary that may not be looked at is no reason to give a deployment up: its health is in the application's."""
         try:
-            return await self.find(app), ""
+            found = await self.find(app)
         except PermanentBackendError as error:
             return None, f"the canary's step cannot be read: {error.message}"
+        if found is None or not found.analysis:
+            return found, ""
+        return replace(found, analysis=await self._measured(app, found)), ""
+
+    async def _measured(self, app: ArgoApplication, rollout: Rollout) -> tuple[AnalysisResult, ...]:
+        """What the runs measured; how they stand is known from the Rollout, where they cannot be read."""
+        results = []
+        for known in rollout.analysis:
+            try:
+                run = await self._applications.analysis(rollout, app, known.name)
+            except BackendError:
+                run = None
+            results.append(run or known)
+        return tuple(results)
 
     async def resume(self, app: ArgoApplication, operation: str, *, step: str) -> None:
         """Past the pause at `step` and no further. Raises PermanentBackendError(CONFLICT)."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_manifest as manifest
-from integrations._argocd_rollouts import Rollout, abort_patch, parse_rollout, resume_patch
+from integrations._argocd_rollouts import Rollout, abort_patch, parse_analysis, parse_rollout, resume_patch
 from integrations._argocd_shapes import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
@@ -25,11 +25,12 @@ from integrations._argocd_shapes import (
 )
 from integrations._argocd_state import unhealthy_resources
 from integrations._kubernetes import Access, Kubernetes, Object, Resource, Selection
-from integrations.ports import Finding, Preview
+from integrations.ports import AnalysisResult, Finding, Preview
 
 APPLICATION: Final = Resource("argoproj.io", "v1alpha1", "applications", "Application")
 PROJECT: Final = Resource("argoproj.io", "v1alpha1", "appprojects", "AppProject")
 ROLLOUT: Final = Resource("argoproj.io", "v1alpha1", "rollouts", "Rollout")
+ANALYSIS_RUN: Final = Resource("argoproj.io", "v1alpha1", "analysisruns", "AnalysisRun")
 RULES: Final = "deploy/kubernetes/rbac-argocd.yaml"
 ATTEMPTS: Final = 5
 """Argo CD's controller writes these objects all the time; each attempt reads anew."""
@@ -87,6 +88,10 @@ class ClusterApplications:
             return None
         found = await self._kubernetes.get(ROLLOUT, resource.name, namespace=resource.namespace)
         return parse_rollout(found) if found is not None else None
+
+    async def analysis(self, rollout: Rollout, app: ArgoApplication, name: str) -> AnalysisResult | None:  # noqa: ARG002
+        found = await self._kubernetes.get(ANALYSIS_RUN, name, namespace=rollout.namespace)
+        return parse_analysis(found) if found is not None else None
 
     # ------------------------------------------------------------ writing
 
@@ -209,7 +214,8 @@ class ClusterApplications:
             Access("get", PROJECT, namespace=self._namespace),
         ]
         if self._with_rollouts:
-            wanted += [Access("get", ROLLOUT), Access("patch", ROLLOUT, subresource="status")]
+            wanted += [Access("get", ROLLOUT), Access("get", ANALYSIS_RUN)]
+            wanted.append(Access("patch", ROLLOUT, subresource="status"))
         return [await self._probe_access(each) for each in wanted]
 
     async def _probe_access(self, access: Access) -> Finding:

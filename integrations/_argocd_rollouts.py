@@ -1,4 +1,4 @@
-"""Argo Rollouts: how far a canary is, and the patches that move it on or take it back. Pure.
+"""Argo Rollouts: how far a canary is, what its analysis says, and the patches that move it on or take it back. Pure.
 
 A Rollout's phase is only worth something when its controller has seen the newest spec; `status.observedGeneration` is a string
 there. The patches are those of the vendor's own plugin. None of them is idempotent: resuming twice skips a pause. So each is
@@ -14,14 +14,27 @@ from typing import Any, Final
 from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._argocd_shapes import BACKEND
 from integrations._http import unreadable
+from integrations.ports import AnalysisPhase, AnalysisResult
 
 _INCONCLUSIVE: Final = frozenset({"InconclusiveAnalysisRun", "InconclusiveExperiment"})
+_BLUE_GREEN: Final = "BlueGreenPause"
+BLUE_GREEN_STEP: Final = "preview"
+_ANALYSIS: Final = {
+    "": AnalysisPhase.RUNNING,
+    "Pending": AnalysisPhase.RUNNING,
+    "Running": AnalysisPhase.RUNNING,
+    "Successful": AnalysisPhase.SUCCESSFUL,
+    "Failed": AnalysisPhase.FAILED,
+    "Inconclusive": AnalysisPhase.INCONCLUSIVE,
+}
+_COUNTS: Final = (("failed", "failed"), ("inconclusive", "inconclusive"), ("error", "without an answer"))
 _WORKLOAD_GENERATION: Final = "rollout.argoproj.io/workload-generation"
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """`phase` is empty while the controller has not caught up with the spec. `analysis`: one line per run."""
+    """`phase` is empty while the controller has not caught up with the spec. `analysis` is named by its runs, and without
+    what they measured: that is in the AnalysisRun (`parse_analysis`)."""
 
     name: str
     namespace: str
@@ -37,14 +50,26 @@ class Rollout:
     is_aborted: bool
     is_promoted: bool
     """The new version is the stable one."""
-    analysis: tuple[str, ...]
+    analysis: tuple[AnalysisResult, ...]
 
     @property
     def step(self) -> str:
-        """`2/5`, or nothing for a rollout without canary steps or one that is through."""
-        if not self.steps or self.is_promoted:
+        """`2/5`, `preview` for a blue-green one; nothing for a rollout that has no steps or is through."""
+        if self.is_promoted:
             return ""
+        if not self.steps:
+            return BLUE_GREEN_STEP if _BLUE_GREEN in self.pauses else ""
         return f"{min(self.step_index + 1, self.steps)}/{self.steps}"
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for somebody to let it go on, and would."""
+        return self.phase == "Paused" and bool(self.pauses) and not self.is_held and not self.is_aborted
+
+    @property
+    def has_failed(self) -> bool:
+        """All traffic is back at the stable version: by its analysis, or by hand."""
+        return self.phase == "Degraded" and self.is_aborted
 
 
 def parse_rollout(body: Any) -> Rollout:
@@ -76,7 +101,7 @@ def _rollout(body: Mapping[str, Any]) -> Rollout:
         is_held=bool(spec.get("paused")),
         is_aborted=bool(status.get("abort")),
         is_promoted=fresh and bool(stable) and stable == current,
-        analysis=_analysis(status.get("canary") or {}),
+        analysis=_analysis(status),
     )
 
 
@@ -96,11 +121,52 @@ def _weight(steps: list[Mapping[str, Any]], index: int, status: Mapping[str, Any
     return int(asked[-1]) if asked else None
 
 
-def _analysis(canary: Mapping[str, Any]) -> tuple[str, ...]:
-    runs = (canary.get("currentStepAnalysisRunStatus"), canary.get("currentBackgroundAnalysisRunStatus"))
-    return tuple(
-        f"{run['name']}: {run.get('status', '')} {run.get('message', '')}".strip() for run in runs if run
+def _analysis(status: Mapping[str, Any]) -> tuple[AnalysisResult, ...]:
+    canary, blue_green = status.get("canary") or {}, status.get("blueGreen") or {}
+    runs = (
+        canary.get("currentStepAnalysisRunStatus"),
+        canary.get("currentBackgroundAnalysisRunStatus"),
+        blue_green.get("prePromotionAnalysisRunStatus"),
+        blue_green.get("postPromotionAnalysisRunStatus"),
     )
+    return tuple(
+        AnalysisResult(str(run["name"]), _phase(run.get("status", "")), str(run.get("message") or ""))
+        for run in runs
+        if run
+    )
+
+
+def _phase(said: str) -> AnalysisPhase:
+    """A word that is not known is no success."""
+    return _ANALYSIS.get(said, AnalysisPhase.ERROR)
+
+
+def parse_analysis(body: Any) -> AnalysisResult:
+    """An AnalysisRun, named by its metrics. Raises TemporaryBackendError for what is none."""
+    try:
+        status = body.get("status") or {}
+        results = status.get("metricResults") or []
+        metrics = [str(each["name"]) for each in body["spec"].get("metrics") or results]
+        return AnalysisResult(
+            name=", ".join(metrics) or str(body["metadata"]["name"]),
+            phase=_phase(status.get("phase", "")),
+            message=str(status.get("message") or ""),
+            measured=tuple(_measured(each) for each in results),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(BACKEND, f"no AnalysisRun ({type(error).__name__})") from error
+
+
+def _measured(result: Mapping[str, Any]) -> str:
+    """`success-rate 0.83, 2 of 3 failed: no data`."""
+    measurements = result.get("measurements") or []
+    value = str(measurements[-1].get("value", "")) if measurements else ""
+    line = f"{result['name']} {value}".strip()
+    bad = [
+        f"{result[word]} of {result.get('count', '?')} {told}" for word, told in _COUNTS if result.get(word)
+    ]
+    said = result.get("message") or (measurements[-1].get("message", "") if measurements else "")
+    return ", ".join([line, *bad]) + (f": {said}" if said else "")
 
 
 # ---------------------------------------------------------------- moving it

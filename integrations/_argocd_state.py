@@ -46,16 +46,22 @@ def describe_deployment(
     else:
         phase, message = basis
     ours = app.last if app.last is not None and app.last.asked.key == key else None
+    if ours is None:
+        # What rolls out now is another operation's.
+        canary = None
+    paused = canary is not None and canary.is_paused and phase in {Phase.RUNNING, Phase.WAITING_HUMAN}
     return Deployment(
         operation=key,
         revision=revision,
-        phase=phase,
-        health=observed_health(app),
-        message=message,
+        phase=Phase.WAITING_HUMAN if paused else phase,
+        health=Health.DEGRADED if canary is not None and canary.has_failed else observed_health(app),
+        message="" if paused else message,
         started_at=ours.started_at if ours else None,
         finished_at=ours.finished_at if ours and not ours.is_under_way else None,
         step=canary.step if canary else "",
         weight_percent=canary.weight_percent if canary and canary.step else None,
+        paused=paused,
+        analysis=canary.analysis if canary and not canary.is_promoted else (),
     )
 
 
@@ -129,6 +135,9 @@ def _seen(
 ) -> Verdict:
     """What a fresh observation after a successful operation says."""
     said = app.health_message
+    if canary is not None and canary.has_failed:
+        # It went back by itself or was sent back: no grace makes it better.
+        return Phase.FAILED, canary.message or said or "the canary was aborted"
     if app.health == "Degraded":
         return _degraded(app, said, now=now, grace=grace)
     if app.sync_status not in _SYNC:
@@ -139,9 +148,7 @@ def _seen(
     if app.sync_status == "OutOfSync":
         return Phase.RUNNING, _out_of_sync(app)
     if app.health == "Suspended":
-        return Phase.WAITING_HUMAN, said or (
-            canary.message if canary else ""
-        ) or "waiting for somebody to continue"
+        return Phase.WAITING_HUMAN, _suspended(canary) or said or "waiting for somebody to continue"
     if app.health == "Healthy" and canary is not None and not canary.is_promoted:
         return Phase.RUNNING, "healthy, but the canary is not through"
     if app.health == "Healthy":
@@ -149,6 +156,14 @@ def _seen(
     if app.health in {"Progressing", "Missing"}:
         return Phase.RUNNING, said or app.health.lower()
     return Phase.UNKNOWN, said or "Argo CD does not know whether it is healthy"
+
+
+def _suspended(canary: Rollout | None) -> str:
+    if canary is None:
+        return ""
+    if canary.is_held:
+        return "stopped by hand in the cluster (spec.paused); who did that has to let it go"
+    return canary.message
 
 
 def _degraded(app: ArgoApplication, said: str, *, now: datetime, grace: timedelta) -> Verdict:

@@ -14,6 +14,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,7 @@ from integrations.ports import (
     Phase,
     Preview,
     Surroundings,
+    describe_canary,
 )
 
 PORT: Final = "delivery"
@@ -126,7 +128,17 @@ class ArgoCD:
         if app is None:
             return None
         ill = app.live_revision is not None and app.health not in {"Healthy", "Progressing", ""}
-        return self._describe(app, unhealthy=await self._applications.unhealthy(app) if ill else ())
+        unhealthy = await self._applications.unhealthy(app) if ill else ()
+        found = self._describe(app, unhealthy=unhealthy)
+        return replace(found, message=await self._canary_line(app) or found.message)
+
+    async def _canary_line(self, app: ArgoApplication) -> str:
+        """Empty where no canary is under way, or where it cannot be looked at."""
+        if app.last is None or not app.rollouts:
+            return ""
+        canary, _ = await self._canaries.look(app)
+        known = self._judge(app, app.last.asked.key, canary=canary)
+        return describe_canary(known) if known is not None else ""
 
     async def list_applications(self) -> Sequence[Application]:
         """All that the bot has created, whichever request: for telling what no request knows any more."""

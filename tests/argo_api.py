@@ -31,6 +31,7 @@ class ArgoApi(httpx.AsyncBaseTransport):
         self.apps: dict[str, Object] = {}
         self.projects = {"orders", "default"}
         self.rollouts: dict[str, Object] = {}
+        self.analyses: dict[str, Object] = {}
         self.tree: list[Object] = []
         self.windows: Object = {}
         self.denied: set[str] = set()
@@ -195,9 +196,10 @@ class ArgoApi(httpx.AsyncBaseTransport):
         return _ok({})
 
     def _resource(self, query: Object) -> httpx.Response:
-        found = self.rollouts.get(query["resourceName"])
+        held = {"Rollout": self.rollouts, "AnalysisRun": self.analyses}[query["kind"]]
+        found = held.get(query["resourceName"])
         if found is None:
-            raise RefusedError(404, 5, "Rollout not found as part of application")
+            raise RefusedError(404, 5, f"{query['kind']} not found as part of application")
         return _ok({"manifest": json.dumps(found)})
 
     def _act(self, body: Object) -> httpx.Response:

@@ -19,7 +19,7 @@ from argo_api import TOKEN, ArgoApi, merge
 from argo_brain import ArgoBrain, Object
 from kube import Admin, FaultyWire, Server, haste
 
-from integrations._argocd_cluster import APPLICATION, ROLLOUT
+from integrations._argocd_cluster import ANALYSIS_RUN, APPLICATION, ROLLOUT
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations.argocd import ArgoCD, Settings, connect_api, connect_cluster
 from integrations.ports import ApplicationSpec, Deployment
@@ -58,6 +58,12 @@ class World(Protocol):
     async def add_rollout(self, body: Object) -> None: ...
 
     async def read_rollout(self) -> Object: ...
+
+    async def set_rollout(self, **status: Any) -> None:
+        """The Rollouts controller's hand."""
+        ...
+
+    async def add_analysis(self, body: Object) -> None: ...
 
     def reopen(self, **settings: Any) -> ArgoCD:
         """The bot started anew: it remembers nothing that is not written down."""
@@ -178,6 +184,12 @@ class ClusterWorld:
         assert found is not None
         return found
 
+    async def set_rollout(self, **status: Any) -> None:
+        await self._admin.set_status(ROLLOUT, self.service, status, namespace="orders-production")
+
+    async def add_analysis(self, body: Object) -> None:
+        await self._admin.call("POST", ANALYSIS_RUN.path(namespace="orders-production"), body)
+
 
 @asynccontextmanager
 async def open_cluster_world(server: Server, admin: Admin) -> AsyncIterator[ClusterWorld]:
@@ -230,6 +242,12 @@ class ApiWorld:
 
     async def read_rollout(self) -> Object:
         return self.api.rollouts[self.service]
+
+    async def set_rollout(self, **status: Any) -> None:
+        merge(self.api.rollouts[self.service]["status"], status)
+
+    async def add_analysis(self, body: Object) -> None:
+        self.api.analyses[body["metadata"]["name"]] = body
 
 
 @asynccontextmanager

@@ -156,3 +156,43 @@ async def test_a_timeout_inside_a_call_is_the_calls_mistake() -> None:
 
     assert isinstance(result, Failure)
     assert "reference" in result.message
+
+
+async def test_what_waits_for_a_person_or_a_known_time_does_not_run_out_of_time() -> None:
+    held = [Pending("paused", after_seconds=0, on_hold=True)] * 100
+    result, _ = await tried([*held, Done(detail="up")], watch=Watch(step_seconds=1), seconds=10)
+
+    assert result == Done(detail="up")
+
+
+async def test_after_a_hold_the_deadline_is_a_whole_one_and_still_one() -> None:
+    held = [Pending("paused", after_seconds=0, on_hold=True)] * 100
+    forever = [Pending("rolling out", after_seconds=0)] * 1000
+    result, _ = await tried([*held, *forever], watch=Watch(step_seconds=1), seconds=10)
+
+    assert isinstance(result, Failure)
+    assert result.message == "It could not be finished in time. Last: rolling out"
+
+
+async def test_where_it_halts_is_told_and_kept_while_nobody_can_be_asked() -> None:
+    notes: list[tuple[str, str | None]] = []
+
+    async def note(text: str, halted_at: str | None) -> None:
+        notes.append((text, halted_at))
+
+    answers = [
+        Pending("paused", after_seconds=0, on_hold=True, halted_at="1/2"),
+        temporary("Lost."),
+        Pending("paused", after_seconds=0, on_hold=True, halted_at="2/2"),
+        Pending("going on", after_seconds=0),
+        Done(),
+    ]
+    await attempt(
+        answering(answers),
+        note,
+        what="a test",
+        due_at=NOON + timedelta(seconds=60),
+        timeout_seconds=60,
+        clock=Watch(),
+    )
+    assert notes == [("paused", "1/2"), ("Lost.", None), ("paused", "2/2"), ("going on", "")]

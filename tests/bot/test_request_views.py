@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 from requests_drawn import FORGED, in_state, requests
 from shown import assert_acceptable, assert_only_our_markup, buttons, markup, texts
 
-from bot import request_views
+from bot import request_buttons, request_views
 from bot.domain import (
     Approval,
     CardKind,
     Change,
+    Choice,
     Cost,
     Decision,
     Gate,
+    Halt,
     Link,
     PlannedCommit,
     PlannedFile,
@@ -32,7 +34,7 @@ from bot.domain import (
     Verdict,
     plan_hash,
 )
-from bot.request_buttons import decide_block, is_current
+from bot.request_buttons import decide_block, halted_at, is_current
 from bot.request_views import Rendered, render
 
 SEEN = tuple(product(CardKind, RequestState))
@@ -344,3 +346,39 @@ def test_only_an_end_that_somebody_approved_is_told_again() -> None:
     done = made.request_for(make_plan(), (), state=RequestState.SUCCEEDED)
     assert drawn_card(done, CardKind.NOTICE) is None
     assert "is done" in shown(replace(done, approvals=(approval(),)), CardKind.NOTICE)
+
+
+# ---------------------------------------------------------------- a rollout that halts
+
+
+def halted(halt: Halt | None, state: StepState = StepState.RUNNING) -> Request:
+    return made.request_for(make_plan(), (), state=RequestState.RUNNING, steps=(step(state, halt=halt),))
+
+
+@pytest.mark.parametrize(
+    ("request_", "labels"),
+    [
+        (halted(Halt("2/5")), ["Continue", "Abort"]),
+        (halted(Halt("2/5"), StepState.UNDOING), ["Continue", "Abort"]),
+        (halted(Halt("2/5", Choice.CONTINUE, "UOMAR00001", "Omar")), ["Abort"]),
+        (halted(Halt("2/5", Choice.ABORT, "UOMAR00001", "Omar")), []),
+        (halted(Halt("2/5"), StepState.FAILED), []),
+        (halted(None), []),
+    ],
+)
+def test_what_halts_offers_the_words_that_are_still_wanted(request_: Request, labels: list[str]) -> None:
+    offered = request_buttons.buttons(request_, "Confirm")
+    elements = [element for block in offered for element in block["elements"]]
+    assert [one["text"]["text"] for one in elements] == labels
+    assert {one["value"] for one in elements} <= {request_.id}
+
+
+def test_the_block_of_a_halt_is_named_after_the_place_it_was_drawn_for() -> None:
+    block = request_buttons.buttons(halted(Halt("2/5")), "Confirm")[0]
+    assert halted_at(block["block_id"]) == "2/5"
+    assert [halted_at(other) for other in ("", "decide:abc", "halt")] == ["", "", ""]
+
+
+def test_the_row_says_who_gave_the_word() -> None:
+    chosen = halted(Halt("2/5", Choice.CONTINUE, "UOMAR00001", "Omar"))
+    assert "continue chosen by <@UOMAR00001>" in shown(chosen)

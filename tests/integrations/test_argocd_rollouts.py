@@ -13,7 +13,7 @@ from kube import Server, api_status
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_rollouts as rollouts
-from integrations.ports import Phase
+from integrations.ports import AnalysisPhase, AnalysisResult, Deployment, Health, Phase
 
 STEPS = [{"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
 
@@ -34,6 +34,32 @@ def canary(name: str, **status: Any) -> dict[str, Any]:
             "stableRS": "aaa",
             "currentPodHash": "bbb",
             **status,
+        },
+    }
+
+
+def analysis(name: str, phase: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AnalysisRun",
+        "metadata": {"name": name, "namespace": "orders-production"},
+        "spec": {"metrics": [{"name": "success-rate", "provider": {}}]},
+        "status": {
+            "phase": phase,
+            "message": 'Metric "success-rate" assessed Failed due to failed (2) > failureLimit (1)',
+            "metricResults": [
+                {
+                    "name": "success-rate",
+                    "phase": phase or "Running",
+                    "count": 3,
+                    "successful": 1,
+                    "failed": 2,
+                    "measurements": [
+                        {"value": "0.97", "phase": "Successful"},
+                        {"value": "0.83", "phase": "Failed"},
+                    ],
+                }
+            ],
         },
     }
 
@@ -70,11 +96,51 @@ def test_a_phase_from_before_is_no_phase(status: dict[str, Any], generation: int
     assert (found.phase, found.is_promoted) == ("", False)
 
 
-def test_analysis_runs_are_told() -> None:
+def test_how_an_analysis_stands_is_known_from_the_rollout_alone() -> None:
     run = {"name": "orders-2", "status": "Inconclusive", "message": "no traffic"}
     assert parsed(canary={"currentStepAnalysisRunStatus": run}).analysis == (
-        "orders-2: Inconclusive no traffic",
+        AnalysisResult("orders-2", AnalysisPhase.INCONCLUSIVE, "no traffic"),
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "phase"),
+    [
+        ("", AnalysisPhase.RUNNING),
+        ("Pending", AnalysisPhase.RUNNING),
+        ("Running", AnalysisPhase.RUNNING),
+        ("Successful", AnalysisPhase.SUCCESSFUL),
+        ("Failed", AnalysisPhase.FAILED),
+        ("Error", AnalysisPhase.ERROR),
+        ("Inconclusive", AnalysisPhase.INCONCLUSIVE),
+        ("Splendid", AnalysisPhase.ERROR),
+    ],
+)
+def test_only_a_word_that_is_known_to_be_good_is_good(said: str, phase: AnalysisPhase) -> None:
+    assert rollouts.parse_analysis(analysis("orders-2", said)).phase is phase
+
+
+def test_an_analysis_is_named_by_its_metrics_and_says_what_they_measured() -> None:
+    assert rollouts.parse_analysis(analysis("orders-2", "Failed")) == AnalysisResult(
+        "success-rate",
+        AnalysisPhase.FAILED,
+        'Metric "success-rate" assessed Failed due to failed (2) > failureLimit (1)',
+        ("success-rate 0.83, 2 of 3 failed",),
+    )
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"spec": {"metrics": 3}, "metadata": {}}])
+def test_what_is_no_analysis_is_no_answer(body: Any) -> None:
+    with pytest.raises(TemporaryBackendError):
+        rollouts.parse_analysis(body)
+
+
+def test_a_blue_green_rollout_halts_at_its_preview() -> None:
+    body = canary("orders", pauseConditions=[{"reason": "BlueGreenPause", "startTime": "x"}])
+    body["metadata"]["generation"] = 1
+    body["spec"] = {"strategy": {"blueGreen": {}}}
+    found = rollouts.parse_rollout(body)
+    assert (found.step, found.is_paused, found.weight_percent) == ("preview", True, None)
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"metadata": {"name": "x"}, "spec": 3}])
@@ -141,6 +207,73 @@ async def test_the_card_learns_the_step_and_the_weight(world: World) -> None:
     found = await world.delivery.get_deployment(world.service, "production", operation=KEY)
     assert found is not None
     assert (found.phase, found.step, found.weight_percent) == (Phase.WAITING_HUMAN, "2/4", 10)
+    assert found.paused
+    assert found.message == ""
+    app = await world.delivery.get_application(world.service, "production")
+    assert app is not None
+    assert app.message == "step 2 of 4, 10 % of the traffic, waiting for Continue"
+
+
+async def _analysed(world: World, phase: str) -> None:
+    name = f"{world.service}-2-1"
+    await world.add_analysis(analysis(name, phase))
+    status = {"name": name, "status": phase, "message": "from the rollout"}
+    await world.set_rollout(canary={"currentStepAnalysisRunStatus": status})
+
+
+async def test_the_card_learns_what_the_analysis_measured(world: World) -> None:
+    await paused(world)
+    await _analysed(world, "Running")
+    found = await _found(world)
+    assert [(each.name, each.phase, each.measured) for each in found.analysis] == [
+        ("success-rate", AnalysisPhase.RUNNING, ("success-rate 0.83, 2 of 3 failed",))
+    ]
+
+
+async def test_an_analysis_that_cannot_be_read_is_told_as_the_rollout_tells_it(world: World) -> None:
+    await paused(world)
+    await _analysed(world, "Running")
+    world.wire.instead = _no_analysis
+    found = await _found(world)
+    assert found.analysis == (
+        AnalysisResult(f"{world.service}-2-1", AnalysisPhase.RUNNING, "from the rollout"),
+    )
+
+
+async def test_a_failed_analysis_fails_the_deployment_at_once(world: World) -> None:
+    """Argo Rollouts aborts by itself; the application's health may still be that of before, and no grace is given."""
+    await paused(world)
+    world.delivery = world.reopen(degraded_grace_seconds=3600)
+    await _analysed(world, "Failed")
+    said = 'RolloutAborted: Metric "success-rate" assessed Failed'
+    await world.set_rollout(
+        phase="Degraded", abort=True, message=said, pauseConditions=None, controllerPause=False
+    )
+    found = await _found(world)
+    assert (found.phase, found.message, found.paused) == (Phase.FAILED, said, False)
+    assert found.health is Health.DEGRADED
+    assert found.analysis[0].phase is AnalysisPhase.FAILED
+
+
+async def test_what_another_operation_rolls_out_is_not_this_ones_to_steer(world: World) -> None:
+    await paused(world)
+    for steer in (world.delivery.resume, world.delivery.abort):
+        with pytest.raises(PermanentBackendError, match="is not this deployment's") as refused:
+            await steer(world.service, "production", operation="req0.1.deploy", step="2/4")
+        assert refused.value.kind is BackendErrorKind.CONFLICT
+
+
+async def _found(world: World) -> Deployment:
+    found = await world.delivery.get_deployment(world.service, "production", operation=KEY)
+    assert found is not None
+    return found
+
+
+def _no_analysis(request: httpx.Request) -> httpx.Response | None:
+    if "/analysisruns/" not in request.url.path and request.url.params.get("kind") != "AnalysisRun":
+        return None
+    refused = 'analysisruns is forbidden: User "bot" cannot get resource "analysisruns"'
+    return api_status(403, "Forbidden", refused)
 
 
 async def test_continuing_goes_past_one_pause_and_only_from_the_step_that_was_seen(world: World) -> None:
