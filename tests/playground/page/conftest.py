@@ -1,12 +1,18 @@
-"""People at the page: headless Chromium against a real playground with a real Bolt app behind it."""
+"""People at the page: headless Chromium against a real playground with a real Bolt app behind it.
+
+One Chromium serves all tests of a process, so they and their fixtures share one event loop: each module here says
+`asyncio(loop_scope="session")`. A test has windows of its own, with nothing in them of another's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from browsing import ARGUMENTS, chromium_path
 from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize, async_playwright
 from playwright.async_api import expect as expect
@@ -20,13 +26,20 @@ WIDE = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=380, height=720)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     path = chromium_path()
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def cleanup() -> AsyncIterator[AsyncExitStack]:
+    """As for the other tests of the playground, in the loop of the browser."""
+    async with AsyncExitStack() as stack:
+        yield stack
 
 
 @dataclass
@@ -65,13 +78,14 @@ OpenPage = Callable[..., Awaitable[Page]]
 
 
 @pytest.fixture
-def open_page(browser: Browser, complaints: Complaints) -> OpenPage:
-    """A window of somebody's own, in a channel (by name), with the page ready."""
+def open_page(browser: Browser, complaints: Complaints, cleanup: AsyncExitStack) -> OpenPage:
+    """A window of somebody's own, in a channel (by name), with the page ready; closed before its playground stops."""
 
     async def open_page(
         playground: Playground, person: str = "alice", channel: str = "#orders", **context: Any
     ) -> Page:
         window = await browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **context})
+        cleanup.push_async_callback(window.close)
         page = await window.new_page()
         page.set_default_timeout(10_000)
         complaints.watch(page, playground.base_url)
@@ -84,7 +98,7 @@ def open_page(browser: Browser, complaints: Complaints) -> OpenPage:
     return open_page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def installed(install_over_socket: Install) -> Installed:
     """The playground with an app whose one command knows four verbs."""
     manifest = make_manifest()

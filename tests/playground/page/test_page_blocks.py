@@ -12,7 +12,7 @@ from tests.playground.conftest import Installed
 
 from .conftest import OpenPage, button, deadline_passes, expect, mrkdwn, option, plain, section
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def post(installed: Installed, *blocks: dict[str, Any]) -> str:
@@ -237,6 +237,6 @@ async def test_a_link_button_opens_a_window_and_tells_the_app(
     async with page.expect_popup() as opened:
         await page.get_by_role("link", name="Open").click()
     window = await opened.value
-    assert window.url == target
+    await expect(window).to_have_url(target)
     assert await window.evaluate("window.opener") is None
     await settled(page, received, 1)

@@ -11,7 +11,7 @@ from tests.playground.conftest import Installed
 
 from .conftest import OpenPage, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 def answer_commands(installed: Installed) -> None:

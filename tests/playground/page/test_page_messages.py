@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from playwright.async_api import Page
 
-from tests.playground.conftest import Installed
+from tests.playground.conftest import Installed, eventually
 
 from .conftest import OpenPage, button, expect, section
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 HOSTILE = [
     "<img src=x onerror=document.title='stolen'>",
@@ -49,7 +50,7 @@ async def test_hostile_text_stays_text_wherever_it_stands(installed: Installed, 
         await installed.playground.actor("lena").say("#orders", text)
 
     await expect(page.locator(".message").filter(has_text="safe label").last).to_be_visible()
-    assert await page.title() == "#orders · Acme playground"
+    await expect(page).to_have_title("#orders · Acme playground")
     log = page.get_by_role("log", name="Messages")
     await expect(log.locator("img, script, b, i, iframe")).to_have_count(0)
     await expect(log.locator("svg[onload]")).to_have_count(0)
@@ -128,8 +129,7 @@ async def test_what_is_unread_is_marked_until_it_is_read(installed: Installed, o
     await expect(article(page, "are you there")).to_be_visible()
     await expect(page).to_have_title("#platform · Acme playground")
     await expect(page.locator(".is-unread")).to_have_count(0)
-    unread = installed.playground.shown_channel("#platform", "alice")["unread"]
-    assert unread == 0
+    await eventually(lambda: installed.playground.shown_channel("#platform", "alice")["unread"] == 0)
 
 
 async def test_a_thread_is_opened_answered_and_closed(installed: Installed, open_page: OpenPage) -> None:
@@ -155,6 +155,7 @@ async def test_a_thread_is_opened_answered_and_closed(installed: Installed, open
     await page.keyboard.press("Escape")
     await expect(thread).to_be_hidden()
     await parent.get_by_role("button", name="2 replies").click()
+    await expect(page).to_have_url(re.compile(r"#CORDERS001/[\d.]+$"))
     await page.reload()
     await expect(thread.get_by_role("article").filter(has_text="good")).to_be_visible()
 

@@ -11,7 +11,7 @@ from tests.playground.conftest import Installed
 
 from .conftest import OpenPage, button, deadline_passes, expect, modal, option, plain, section, text_field
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 SUBMIT = {"submit": plain("Create")}
 
@@ -172,6 +172,7 @@ async def test_escape_closes_the_top_view_only_and_what_was_typed_below_is_kept(
     second = page.get_by_role("dialog", name="Templates")
     await expect(second).to_contain_text("python-service")
     await page.keyboard.press("Escape")
+    await expect(second).to_be_hidden()
     await expect(first.get_by_role("textbox", name="Name")).to_have_value("orders-api")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_be_hidden()

@@ -10,7 +10,7 @@ from tests.playground.conftest import Installed
 
 from .conftest import OpenPage
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 DAY = re.compile("Friday,? 2 January 2026, 15:00:00")
 LINK = 'target="_blank" rel="noopener noreferrer"'

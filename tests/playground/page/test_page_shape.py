@@ -9,7 +9,7 @@ from tests.playground.conftest import Installed, make_manifest
 
 from .conftest import NARROW, Complaints, OpenPage, button, expect, modal, plain, section, text_field
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
