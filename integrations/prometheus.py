@@ -130,7 +130,7 @@ class _Sample(BaseModel):
 
 
 class _Data(BaseModel):
-    resultType: Literal["vector", "scalar"]  # noqa: N815 - Prometheus' word
+    resultType: Literal["vector", "scalar", "matrix", "string"]  # noqa: N815 - Prometheus' word
     result: list[Any]
 
 
@@ -152,13 +152,13 @@ def said(answer: Answer) -> str:
 def parse_answer(answer: Answer, setting: str) -> Measured:
     """Raises BackendError: garbage is temporary, more numbers than one are the query's fault."""
     try:
-        body = _Success.model_validate(answer.json())
-        if body.data.resultType == "scalar":
-            texts = [str(body.data.result[1])]
-        else:
-            texts = [_Sample.model_validate(one).value[1] for one in body.data.result]
-        numbers = [float(text) for text in texts]
-    except (ValueError, ValidationError, IndexError) as error:
+        body = _Success.model_validate_json(answer.content)
+        kind, result = body.data.resultType, body.data.result
+        if kind in {"matrix", "string"}:
+            raise wrong(setting, f"yields a {kind} instead of one number", "Take one value.")
+        samples = [{"value": result}] if kind == "scalar" else result
+        numbers = [float(_Sample.model_validate(one).value[1]) for one in samples]
+    except (ValueError, ValidationError) as error:
         raise unreadable(BACKEND, f"an answer to {setting} that is no vector and no number") from error
     if len(numbers) > 1:
         raise wrong(setting, f"yields {len(numbers)} series instead of one number", "Sum them up.")

@@ -181,7 +181,7 @@ async def test_one_failure_is_asked_again(
         (GARBAGE, TemporaryBackendError, BackendErrorKind.UNKNOWN, "cannot be read"),
         (httpx.Response(200, json=vector("high")), TemporaryBackendError, BackendErrorKind.UNKNOWN, "cannot be read"),
         (httpx.Response(200, json={"status": "success", "data": {"resultType": "matrix", "result": []}}),
-         TemporaryBackendError, BackendErrorKind.UNKNOWN, "cannot be read"),
+         PermanentBackendError, BackendErrorKind.INVALID, "rate_query yields a matrix instead of one number"),
         (httpx.Response(200, json={"status": "success", "data": {"resultType": "scalar", "result": []}}),
          TemporaryBackendError, BackendErrorKind.UNKNOWN, "cannot be read"),
     ],
