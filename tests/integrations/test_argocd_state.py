@@ -330,12 +330,28 @@ def test_a_paused_canary_waits_for_somebody_and_says_where_it_is() -> None:
     assert found is not None
     assert (found.phase, found.health, found.step, found.weight_percent, found.message) == (
         *(Phase.WAITING_HUMAN, Health.SUSPENDED, "2/4", 12),
-        "CanaryPauseStep",
+        "",
     )
+    assert found.paused
+    # The canary is ahead of Argo CD's look at it.
+    early = judge(GOOD, canary=parse_rollout(ROLLOUT))
+    assert early is not None
+    assert (early.phase, early.paused) == (Phase.WAITING_HUMAN, True)
+
+
+def test_one_that_was_stopped_by_hand_is_not_the_bots_to_continue() -> None:
+    held = copy.deepcopy(ROLLOUT)
+    held["spec"]["paused"] = True
+    found = judge(changed(health__status="Suspended"), canary=parse_rollout(held))
+    assert found is not None
+    assert (found.phase, found.paused) == (Phase.WAITING_HUMAN, False)
+    assert found.message == "stopped by hand in the cluster (spec.paused); who did that has to let it go"
 
 
 def test_healthy_with_a_canary_that_is_not_through_is_not_ready() -> None:
-    found = judge(GOOD, canary=parse_rollout(ROLLOUT))
+    rolling = copy.deepcopy(ROLLOUT)
+    rolling["status"] |= {"phase": "Progressing", "pauseConditions": None, "controllerPause": False}
+    found = judge(GOOD, canary=parse_rollout(rolling))
     assert found is not None
     assert found.phase is Phase.RUNNING
     through = copy.deepcopy(ROLLOUT)
