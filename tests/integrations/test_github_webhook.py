@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_github import TOKEN, FakeGitHub
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import BackendErrorKind, PermanentBackendError
+from integrations import github
 from integrations._github_webhook import (
     DeploymentReported,
     GitHubHooks,
@@ -24,7 +26,7 @@ from integrations._github_webhook import (
     parse_event,
 )
 from integrations._hook_secrets import HookSecrets
-from integrations.ports import Finding, Hint
+from integrations.ports import Finding, Hint, Hooked
 
 SHA = "a" * 40
 ABSENT = "0" * 40
@@ -163,3 +165,19 @@ def test_every_published_example_is_read(event: str) -> None:
         assert found.source.repository == example["repository"]["name"]
         assert all(hint.service == found.source.repository for hint in hints(found))
     assert len(examples) > 3
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        ({}, "off, so it is asked instead: set GITHUB_WEBHOOK_SECRET"),
+        ({"GITHUB_WEBHOOK_SECRET": "s"}, "listens at /hooks/github"),
+    ],
+)
+async def test_check_says_whether_webhooks_are_listened_to(secrets: dict[str, str], said: str) -> None:
+    fake = FakeGitHub()
+    settings = github.Settings(organisation="acme")
+    async with fake.client(settings.base_url) as client:
+        host = github.connect(settings, {"GITHUB_TOKEN": TOKEN, **secrets}, client)
+        assert isinstance(host, Hooked)
+        assert [one.detail for one in await host.check() if one.subject == "webhooks"] == [said]
