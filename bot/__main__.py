@@ -104,8 +104,12 @@ async def _serve_until_signal(config: configuration.Config, options: argparse.Na
         else:
             if options.port is not None:
                 await stack.enter_async_context(health_only(bot, host=options.host, port=options.port))
-            await stack.enter_async_context(socket_mode(bot))
-            sys.stdout.write("platform-bot is connected to Slack by Socket Mode\n")
+            connected = await stack.enter_async_context(socket_mode(bot))
+            sys.stdout.write(
+                "platform-bot is connected to Slack by Socket Mode\n"
+                if connected
+                else "platform-bot runs; Slack cannot be reached and is tried again\n"
+            )
         sys.stdout.flush()
         await stop.wait()
 

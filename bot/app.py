@@ -11,23 +11,22 @@ from datetime import UTC, datetime
 
 import aiohttp
 import structlog
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import registry, web, workflow
+from bot import connection, registry, web, workflow
 from bot.cards import Cards
 from bot.command import Backends, Command
 from bot.config import Config
+from bot.connection import Identity
 from bot.decisions import Decisions
 from bot.dispatch import Dispatcher
 from bot.domain import Platform
-from bot.errors import StartError, TemporaryBackendError
+from bot.errors import TemporaryBackendError
 from bot.hooks import Reception, open_hooks
 from bot.metrics import Metrics
 from bot.observing import Observer
 from bot.pace import Pace
-from bot.people import Directory, error_code
+from bot.people import Directory
 from bot.planning import Planner
 from bot.schedule import Ticker
 from bot.slack import SlackEdge
@@ -124,7 +123,7 @@ class _Ground:
     store: Store
     backends: Backends
     client: AsyncWebClient
-    identity: Mapping[str, object]
+    identity: Identity
     clock: Callable[[], datetime]
 
 
@@ -143,7 +142,8 @@ async def _open_ground(
     )
     backends = await stack.enter_async_context(open_backends(config, surroundings))
     client = await _slack_client(stack, config)
-    return _Ground(commands, store, backends, client, await _identify(client), clock)
+    identity = await stack.enter_async_context(Identity(client).asked())
+    return _Ground(commands, store, backends, client, identity, clock)
 
 
 def _assemble(config: Config, ground: _Ground, *, people: Directory, planner: Planner, engine: Engine) -> Bot:
@@ -228,22 +228,6 @@ async def _slack_client(stack: AsyncExitStack, config: Config) -> AsyncWebClient
     )
 
 
-async def _identify(client: AsyncWebClient) -> dict[str, object]:
-    """auth.test, once: who the bot is. Raises StartError with what Slack said."""
-    try:
-        answer = await client.auth_test()
-    except SlackApiError as error:
-        raise StartError(
-            f"Slack refuses the bot token: {error_code(error)}.",
-            fix="Check SLACK_BOT_TOKEN; `python -m bot check` says more.",
-        ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise StartError(
-            f"Slack cannot be reached at {client.base_url}.", fix="Check SLACK_API_URL and the network."
-        ) from error
-    return dict(answer.data) if isinstance(answer.data, dict) else {}
-
-
 @asynccontextmanager
 async def _working(bot: Bot) -> AsyncIterator[None]:
     """Cards pump and ticker run; at the end what was started is drained and the last cards are sent."""
@@ -263,22 +247,11 @@ async def _working(bot: Bot) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def socket_mode(bot: Bot) -> AsyncIterator[None]:
-    """Receive over a websocket, without a public address. Raises StartError when the app token does not work."""
+async def socket_mode(bot: Bot) -> AsyncIterator[bool]:
+    """Receive over a websocket; yields whether it is connected by now. Raises StartError when the app token does not work."""
     token = bot.config.secrets.slack_app_token.get_secret_value()
-    try:
-        await bot.client.apps_connections_open(app_token=token)
-    except SlackApiError as error:
-        raise StartError(
-            f"Slack refuses the app token: {error_code(error)}.",
-            fix="Socket Mode needs SLACK_APP_TOKEN with the scope connections:write.",
-        ) from error
-    handler = AsyncSocketModeHandler(bot.edge.app, token)
-    await handler.connect_async()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        await handler.close_async()  # type: ignore[no-untyped-call]
+    async with connection.socket_mode(bot.client, bot.edge.app, token) as connected:
+        yield connected
 
 
 @asynccontextmanager

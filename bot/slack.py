@@ -52,7 +52,7 @@ class SlackEdge:
         *,
         client: AsyncWebClient,
         signing_secret: str,
-        identity: Mapping[str, Any],
+        identity: Callable[[], Awaitable[Mapping[str, Any]]],
         dispatcher: Dispatcher,
         decisions: Decisions,
         people: Directory,
@@ -60,7 +60,7 @@ class SlackEdge:
         tasks: Tasks,
         metrics: Metrics,
     ) -> None:
-        """`identity` is the answer of auth.test, asked once at the start: no listener waits for it."""
+        """`identity` is the answer of auth.test; it is waited for where Slack was away at the start, and at hand otherwise."""
         self._client = client
         self._dispatcher = dispatcher
         self._decisions = decisions
@@ -68,12 +68,12 @@ class SlackEdge:
         self._store = store
         self._tasks = tasks
         self._metrics = metrics
-        authorized = AuthorizeResult.from_auth_test_response(
-            bot_token=client.token, auth_test_response=dict(identity)
-        )
+        token = client.token
 
         async def authorize() -> AuthorizeResult:
-            return authorized
+            return AuthorizeResult.from_auth_test_response(
+                bot_token=token, auth_test_response=dict(await identity())
+            )
 
         self.app = AsyncApp(
             client=client,

@@ -80,8 +80,8 @@ class Stage:
 
     # ------------------------------------------------------------ the bot
 
-    async def start(self, changes: Mapping[str, Any] | None = None) -> None:
-        """The bot, connected and ready for the next command."""
+    async def start(self, changes: Mapping[str, Any] | None = None, *, slack_away: bool = False) -> None:
+        """The bot, connected and ready for the next command; or running, where there is no Slack to connect to."""
         state = self.folder / "var"
         config = configuration.load(
             write_config(self.folder, changes or {}),
@@ -98,7 +98,8 @@ class Stage:
             )
         else:
             await self._running.enter_async_context(socket_mode(bot))
-            await self.playground.until_connected()
+            if not slack_away:
+                await self.playground.until_connected()
         self._bot = bot
 
     async def stop(self) -> None:
