@@ -11,8 +11,8 @@ as well.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from crash_report import differences
@@ -26,45 +26,52 @@ COMES_AND_GOES = ("cards", "chat.update", "workflow_status")
 REDRAWN = 8
 
 SELECTED = {
-    "create": (
-        "before request.opened 1",
-        "after request.opened 1",
-        "before chat.postMessage 1",
-        "after chat.postMessage 1",
-        "after request.confirmed 1",
-        "before git fast-import 1",
-        "before do:repository 1",
-        "after step.done repository, service.created 1",
-        "before start of a service 1",
-        "after do:application 1",
-        "before do:catalog 1",
-        "before step.done healthy, deployment.recorded 1",
-        "after request.succeeded 1",
-    ),
-    "database": ("before do:claim 1",),
-    "undo": ("before undo:application 1", "after undo.done repository, service.forgotten 1"),
-    "promote": (
-        "before request.approved 1",
-        "after request.approved 1",
-        "after step.started application 1",
-        "before git update-ref 1",
-        "before do:release 1",
-        "before start of a service 2",
-        "before do:deploy 1",
-        "after chat.postMessage 3",
-        "before request.succeeded 1",
-    ),
-    "degraded": ("before undo:deploy 1", "after chat.postMessage 4"),
+    "sqlite": {
+        "create": (
+            "before request.opened 1",
+            "after request.opened 1",
+            "before chat.postMessage 1",
+            "after chat.postMessage 1",
+            "after request.confirmed 1",
+            "before git fast-import 1",
+            "before do:repository 1",
+            "after step.done repository, service.created 1",
+            "before start of a service 1",
+            "after do:application 1",
+            "before do:catalog 1",
+            "before step.done healthy, deployment.recorded 1",
+            "after request.succeeded 1",
+        ),
+        "database": ("before do:claim 1",),
+        "undo": ("before undo:application 1", "after undo.done repository, service.forgotten 1"),
+        "promote": (
+            "before request.approved 1",
+            "after request.approved 1",
+            "after step.started application 1",
+            "before git update-ref 1",
+            "before do:release 1",
+            "before start of a service 2",
+            "before do:deploy 1",
+            "after chat.postMessage 3",
+            "before request.succeeded 1",
+        ),
+        "degraded": ("before undo:deploy 1", "after chat.postMessage 4"),
+    },
+    "postgresql": {
+        "create": ("before do:repository 1", "after request.confirmed 1"),
+        "promote": ("after request.approved 1", "before do:deploy 1"),
+    },
 }
-ON_POSTGRESQL = {
-    "create": ("before do:repository 1", "after request.confirmed 1"),
-    "promote": ("after request.approved 1", "before do:deploy 1"),
-}
+PLAYED = [
+    (engine, story)
+    for engine, selected in SELECTED.items()
+    for story in (SELECTED["sqlite"] if FULL else selected)
+]
 
 
 def points_of(story: str, engine: str, undisturbed: Played) -> list[tuple[str, ...]]:
     if not FULL:
-        return [(point,) for point in (SELECTED if engine == "sqlite" else ON_POSTGRESQL)[story]]
+        return [(point,) for point in SELECTED[engine][story]]
     points = undisturbed.points
     if story == "database":
         # All else is as in `create`.
@@ -97,14 +104,12 @@ def verdict(undisturbed: Played, played: Played) -> str:
 
 @pytest.mark.crash
 @pytest.mark.timeout(7200 if FULL else 600)
-@pytest.mark.parametrize("story", SELECTED)
+@pytest.mark.parametrize(("new_database", "story"), PLAYED, indirect=["new_database"])
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
-    story: str, shard: int, new_database: Any, request: pytest.FixtureRequest, tmp_path: Path
+    story: str, shard: int, new_database: Callable[[str], str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     engine = request.node.callspec.params["new_database"]
-    if not FULL and engine == "postgresql" and story not in ON_POSTGRESQL:
-        pytest.skip("only with PLATFORM_CRASH_MATRIX=full")
     async with Workshop.open(tmp_path, new_database) as workshop:
         before = await workshop.setting(story)
         undisturbed = await workshop.play(story, before, ())
