@@ -29,6 +29,7 @@ BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
 LOCK_WAIT_SECONDS = 10.0
 """How long migrating waits for another process that may be migrating the same file."""
+FROZEN_SECONDS = 15
 VERSION_TABLE = "schema_revision"
 _OUTAGES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
 """Classes of SQLSTATE that say nothing of the statement: connection, login, no such database, deadlock, resources, locks,
@@ -83,10 +84,15 @@ def sqlite_file(url: URL) -> Path:
 
 @dataclass(frozen=True)
 class Engines:
-    """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write."""
+    """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write.
+
+    `direct` writes too, and is for a thread of its own: what waits on the loop costs a visit to a thread for each statement
+    on SQLite, and a greenlet on both.
+    """
 
     writer: AsyncEngine
     reader: AsyncEngine
+    direct: Engine
 
 
 @asynccontextmanager
@@ -95,19 +101,23 @@ async def open_engines(url: URL) -> AsyncIterator[Engines]:
     try:
         yield engines
     finally:
+        engines.direct.dispose()
         await engines.reader.dispose()
         await engines.writer.dispose()
 
 
 def _sqlite_engines(url: URL) -> Engines:
     writer, reader = create_async_engine(url), create_async_engine(url)
+    direct = sa.create_engine(url.set(drivername="sqlite"))
+    event.listen(direct, "connect", _configure_sqlite)
+    event.listen(direct, "begin", _begin_immediate)
     event.listen(writer.sync_engine, "connect", _configure_sqlite)
     event.listen(reader.sync_engine, "connect", _configure_sqlite_reader)
     # A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once, whatever the
     # timeout. So writers ask for the lock when they begin, and readers, which never need it, begin without.
     event.listen(writer.sync_engine, "begin", _begin_immediate)
     event.listen(reader.sync_engine, "begin", _begin_deferred)
-    return Engines(writer, reader)
+    return Engines(writer, reader, direct)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -146,7 +156,15 @@ def _postgresql_engines(url: URL) -> Engines:
     engine = create_async_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
     # A request, its approvals and its steps are three queries; they must tell of the same moment.
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return Engines(engine, reader)
+    # A process that is frozen in the middle of a transaction must not hold the writers' lock for as long as it is frozen.
+    direct = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=1,
+        max_overflow=1,
+        isolation_level="READ COMMITTED",
+        connect_args={"options": f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s"},
+    )
+    return Engines(engine, reader, direct)
 
 
 def unavailable(error: Exception) -> TemporaryBackendError | None:

@@ -14,6 +14,7 @@ from database import Clock, PostgreSQL
 from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from bot import lifecycle
 from bot.database import async_url, file_lock, migrate, sync_url
 from bot.errors import StartError, TemporaryBackendError
 from bot.store import Store
@@ -200,7 +201,9 @@ async def test_lost_connections_are_said_and_replaced(postgresql: PostgreSQL, cl
 
     async with Store.open(url, clock=clock) as store:
         results = await asyncio.gather(
-            store.write(cut_off), store.open_request(new_request("r1")), return_exceptions=True
+            store.write(cut_off),
+            store.write(lambda tx: lifecycle.open_request(tx, new_request("r1"))),
+            return_exceptions=True,
         )
         assert [type(one) for one in results] == [TemporaryBackendError] * 2
 

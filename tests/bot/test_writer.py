@@ -183,7 +183,8 @@ class Pages:
 
     def __init__(self, store: Store) -> None:
         self._frozen = False
-        sa.event.listen(store.engine.sync_engine, "begin", self._limit)
+        for engine in (store.engine.sync_engine, store._engines.direct):
+            sa.event.listen(engine, "begin", self._limit)
 
     def freeze(self) -> None:
         self._frozen = True

@@ -1,0 +1,192 @@
+"""The quick way in: a new request and its audit event on disk after one visit to a thread, shared by whoever arrives meanwhile.
+
+What is acknowledged must be recorded before, so this is the one transaction people wait for. It knows the plain case only:
+nobody asked for the same before. Whatever else it meets (a repeated delivery, an open request about the same thing, a database
+that is away) it leaves to `lifecycle.open_request`. Why a second way: docs/decisions/0009-quick-intake.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot import audit
+from bot.audit import Fact, Head
+from bot.domain import Request, RequestState
+from bot.lifecycle import NewRequest
+from bot.tables import AuditEventRow, AuditHeadRow, RequestRow
+from bot.transaction import HEAD_ID
+
+BATCH_LIMIT = 64
+_REQUESTS: sa.Table = RequestRow.__table__  # type: ignore[attr-defined]
+_EVENTS: sa.Table = AuditEventRow.__table__  # type: ignore[attr-defined]
+_HEAD: sa.Table = AuditHeadRow.__table__  # type: ignore[attr-defined]
+_LOCKED_HEAD = sa.select(_HEAD.c.sequence, _HEAD.c.hash).where(_HEAD.c.id == HEAD_ID).with_for_update()
+_NEW_HEAD = (
+    sa.update(_HEAD)
+    .where(_HEAD.c.id == HEAD_ID)
+    .values(sequence=sa.bindparam("new_sequence"), hash=sa.bindparam("new_hash"))
+)
+_NEW_EVENT = sa.insert(_EVENTS)
+
+
+@dataclass
+class _Arrival:
+    new: NewRequest
+    answer: asyncio.Future[Request | None]
+    recorded: Request | None = None
+    error: Exception | None = None
+
+    def settle(self) -> None:
+        """Answer, unless the caller has gone; what was recorded stays so."""
+        if self.answer.done():
+            return
+        if self.error is not None:
+            self.answer.set_exception(self.error)
+        else:
+            self.answer.set_result(self.recorded)
+
+
+class Intake:
+    """`record` returns what is on disk, or None for what is not a plain case."""
+
+    def __init__(self, engine: sa.Engine, *, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._open = True
+        self._queue: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
+        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+        # A request that stands in the way, by its delivery or by what it is about, keeps the new one out.
+        self._insert = dialect.insert(_REQUESTS).on_conflict_do_nothing().returning(_REQUESTS.c.id)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, engine: sa.Engine, *, clock: Callable[[], datetime]) -> AsyncIterator[Intake]:
+        """Its thread runs while this is open; at the end it commits what has arrived."""
+        intake, loop = cls(engine, clock=clock), asyncio.get_running_loop()
+        thread = threading.Thread(target=intake._work, args=(loop,), name="store-intake", daemon=True)
+        thread.start()
+        try:
+            yield intake
+        finally:
+            intake._open = False
+            intake._queue.put(None)
+            await asyncio.to_thread(thread.join)
+
+    async def record(self, new: NewRequest) -> Request | None:
+        if not self._open:
+            return None
+        arrival = _Arrival(new, asyncio.get_running_loop().create_future())
+        self._queue.put(arrival)
+        return await arrival.answer
+
+    # ------------------------------------------------------------ in the thread
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < BATCH_LIMIT and not self._queue.empty():
+                arrival = self._queue.get()
+                if arrival is None:
+                    last = True
+                    break
+                batch.append(arrival)
+            self._try(batch)
+            loop.call_soon_threadsafe(_settle, batch)
+            if last:
+                return
+
+    def _try(self, batch: Sequence[_Arrival]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the thread goes on
+            # What the database refuses is tried in the ordinary way, which has the words for it; a commit whose answer was
+            # lost is found there too.
+            foreseen = isinstance(error, SQLAlchemyError | OSError)
+            for arrival in batch:
+                arrival.recorded, arrival.error = None, None if foreseen else error
+
+    def _commit(self, batch: Sequence[_Arrival]) -> None:
+        with self._engine.begin() as connection:
+            head = Head(*connection.execute(_LOCKED_HEAD).one())
+            now = self._clock()
+            requests = {arrival.new.id: as_request(arrival.new, now) for arrival in batch}
+            added = connection.execute(self._insert, [_values(one.new, now) for one in batch])
+            taken = set(added.scalars())
+            events = []
+            for arrival in batch:
+                if arrival.new.id in taken:
+                    event = audit.chain(opened(arrival.new), at=now, previous=head)
+                    events.append({**vars(event), "key": None})
+                    head = Head(event.sequence, event.hash)
+                    arrival.recorded = requests[arrival.new.id]
+            if events:
+                connection.execute(_NEW_EVENT, events)
+                connection.execute(_NEW_HEAD, {"new_sequence": head.sequence, "new_hash": head.hash})
+
+
+def _settle(batch: Sequence[_Arrival]) -> None:
+    for arrival in batch:
+        arrival.settle()
+
+
+# ---------------------------------------------------------------- the same facts as lifecycle.open_request
+
+
+def opened(new: NewRequest) -> Fact:
+    return Fact(
+        event="request.opened",
+        actor=new.requester,
+        request_id=new.id,
+        service=new.service,
+        environment=new.environment,
+        data={"command": new.command, "arguments": new.arguments, "team": new.team},
+    )
+
+
+def as_request(new: NewRequest, now: datetime) -> Request:
+    return Request(
+        id=new.id,
+        command=new.command,
+        requester=new.requester,
+        requester_name=new.requester_name,
+        team_id=new.team_id,
+        channel_id=new.channel_id,
+        team=new.team,
+        service=new.service,
+        environment=new.environment,
+        arguments=new.arguments,
+        state=RequestState.PLANNING,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        due_at=None,
+    )
+
+
+def _values(new: NewRequest, now: datetime) -> dict[str, Any]:
+    return {
+        **vars(new),
+        "active_key": new.active_key or None,
+        "state": RequestState.PLANNING.value,
+        "version": 1,
+        "run": 0,
+        "created_at": now,
+        "updated_at": now,
+        "due_at": None,
+        "plan": None,
+        "gates": [],
+        "plan_hash": "",
+        "plan_changes": [],
+        "outcome": "",
+    }
