@@ -7,7 +7,6 @@ composite/reconciler.go) and its documentation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,8 +26,6 @@ TEAM: Final = "platform-bot/team"
 KIND: Final = "platform-bot/claim-kind"
 REQUEST_ID: Final = "platform-bot/request-id"
 WAS_READY: Final = "platform-bot/was-ready"
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-LONGEST_LABEL: Final = 63
 
 
 class Style(StrEnum):
@@ -216,19 +213,3 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
         nested = isinstance(before, Mapping) and isinstance(value, Mapping)
         both[key] = merged(before, value) if nested else value  # type: ignore[arg-type]
     return both
-
-
-# ---------------------------------------------------------------- namespaces
-
-
-def namespace_of(rule: str, spec: ClaimSpec) -> str:
-    """Raises PermanentBackendError(INVALID) for a name that Kubernetes does not take."""
-    namespace = rule.format(team=spec.team, environment=spec.environment, service=spec.service)
-    if len(namespace) <= LONGEST_LABEL and re.fullmatch(_LABEL, namespace):
-        return namespace
-    raise PermanentBackendError(
-        f"{namespace} is not the name of a namespace.",
-        backend=BACKEND,
-        kind=BackendErrorKind.INVALID,
-        fix="Shorten the team's or the environment's name, or change the rule `namespace`.",
-    )

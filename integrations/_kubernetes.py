@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -31,6 +31,8 @@ LIMITS: Final = Limits(connect_seconds=5.0, read_seconds=35.0, concurrency=10, a
 PAGE: Final = 500
 POLL_SECONDS: Final = 0.5
 NOTHING: Final[Mapping[str, str]] = {}
+REFUSALS: Final = frozenset({400, 403, 404, 409, 413, 415, 422, 500})
+"""Statuses that a policy may choose to refuse with. 500 is one: it is also what a webhook that does not answer makes of a write."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,15 @@ class Kubernetes:
         answer = await self._patch(path, params, patch, content_type="application/merge-patch+json")
         return _named_object(answer, name)
 
+    async def dry_run(self, call: Call) -> Answer:
+        """One write that is only tried: defaulting, validation and every admission policy speak, and nothing is stored.
+
+        What the API server refuses is an answer here, with the headers that carry warnings. Raises BackendError where
+        it could not be asked.
+        """
+        params = {**call.params, "dryRun": "All"}
+        return await self._http.send(replace(call, params=params, accept=REFUSALS, repeatable=True))
+
     async def _patch(
         self, path: str, params: Mapping[str, str], body: Object, *, content_type: str
     ) -> Answer:
@@ -257,8 +268,9 @@ class Kubernetes:
             return (first, *(each["version"] for each in body["versions"] if each["version"] != first))
 
     async def find_resource(self, group: str, version: str, kind: str) -> Resource | None:
-        """How a kind is served; None where it is not."""
-        path = f"/apis/{quote(group, safe='')}/{quote(version, safe='')}"
+        """How a kind is served; None where it is not. `group` is empty for the core."""
+        root = f"/apis/{quote(group, safe='')}" if group else "/api"
+        path = f"{root}/{quote(version, safe='')}"
         answer = await self._http.send(Call("GET", path, accept=frozenset({404})))
         if answer.status == 404:
             return None

@@ -17,16 +17,17 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bot.errors import BackendErrorKind, PermanentBackendError
+from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _crossplane as shapes
 from integrations._crossplane import GROUP, Offer
 from integrations._crossplane_check import check_all
 from integrations._kubernetes import Kubernetes, Object, Selection, being_deleted, open_kubernetes
 from integrations._kubernetes_cluster import find_cluster
-from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Phase, Surroundings
+from integrations._kubernetes_dry_run import preview_claim
+from integrations._namespace_rule import NamespaceRule, fixed_namespaces, namespace_of
+from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Phase, Preview, Surroundings
 
 PORT: Final = "infrastructure"
-_PLACES: Final = {"team", "environment", "service"}
 _OURS: Final[Mapping[str, str]] = {shapes.MANAGED_BY: shapes.MANAGER}
 
 
@@ -53,7 +54,10 @@ class KindSettings(BaseModel):
     @field_validator("connection_secret")
     @classmethod
     def _one_place(cls, value: str | None) -> str | None:
-        return value if value is None else _placeholders(value, {"name"})
+        used = {name for _, name, _, _ in Formatter().parse(value or "") if name is not None}
+        if used - {"name"}:
+            raise ValueError("accepted placeholders: name")
+        return value
 
 
 class Settings(BaseModel):
@@ -65,7 +69,7 @@ class Settings(BaseModel):
         default=None, description="Else the pod's service account, else $KUBECONFIG, else ~/.kube/config."
     )
     context: str | None = None
-    namespace: str = Field(
+    namespace: NamespaceRule = Field(
         default="{team}-{environment}", description="Rule; may use team, environment, service."
     )
     kinds: dict[str, KindSettings] = Field(min_length=1)
@@ -73,18 +77,6 @@ class Settings(BaseModel):
         default=(), description="Where `check` asks for rights that are granted namespace by namespace."
     )
     deletion_wait_seconds: float = Field(default=10.0, ge=0)
-
-    @field_validator("namespace")
-    @classmethod
-    def _known_places(cls, value: str) -> str:
-        return _placeholders(value, _PLACES)
-
-
-def _placeholders(value: str, known: set[str]) -> str:
-    used = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
-    if used - known:
-        raise ValueError(f"accepted placeholders: {', '.join(sorted(known))}")
-    return value
 
 
 @dataclass(frozen=True)
@@ -109,25 +101,31 @@ class Crossplane:
     # ------------------------------------------------------------ the port
 
     async def refusal(self, spec: ClaimSpec) -> str | None:
-        """Ends with a dry run, so that admission policies speak before anybody approves."""
+        """Of what is offered at all; what admission says to this very claim is `preview`'s."""
         try:
             settings = self._kind(spec)
             offer = await self._offer(settings)
-            namespace = shapes.namespace_of(self._settings.namespace, spec)
+            namespace = self._namespace(spec)
             if offer.problem:
                 return f"{offer.problem}. The platform team sees more with `kubectl describe xrd {settings.xrd}`."
             standing = await self._kubernetes.get(offer.resource, spec.name, namespace=namespace)
             if standing is not None:
                 # Whose it is otherwise, only the request that carries it out can tell.
                 self._must_be_marked(_Found(spec.kind, offer, standing))
-            else:
-                wanted = self._intent(offer, spec, request_id="dry-run")
-                await self._kubernetes.apply(
-                    offer.resource, wanted, field_manager=shapes.MANAGER, dry_run=True
-                )
         except PermanentBackendError as error:
             return error.sentence
         return None
+
+    async def preview(self, spec: ClaimSpec, *, request_id: str) -> Preview:
+        try:
+            offer = await self._offer(self._kind(spec))
+            wanted = self._intent(offer, spec, request_id=request_id)
+            manager = _manager(request_id)
+            return await preview_claim(self._kubernetes, offer.resource, wanted, field_manager=manager)
+        except TemporaryBackendError as error:
+            return Preview(unknown=(f"{error.backend} could not be asked: {error.message}",))
+        except PermanentBackendError as error:
+            return Preview(denials=(error.sentence,))
 
     async def ensure_claim(self, spec: ClaimSpec, *, request_id: str) -> Claim:
         offer = await self._offer(self._kind(spec))
@@ -139,7 +137,7 @@ class Crossplane:
         if live is None or not shapes.holds(live, wanted):
             # A manager of its own for each request: should two of them come at the same instant, the API server lets
             # one have the name and shows the other a conflict, where a shared manager would overwrite.
-            manager = f"{shapes.MANAGER}/{request_id}"
+            manager = _manager(request_id)
             live = await self._kubernetes.apply(offer.resource, wanted, field_manager=manager)
         found = _Found(spec.kind, offer, live)
         claim = self._claim(found)
@@ -163,8 +161,7 @@ class Crossplane:
 
     async def check(self) -> Sequence[Finding]:
         xrds = {kind: settings.xrd for kind, settings in self._settings.kinds.items()}
-        rule = self._settings.namespace
-        namespaces = self._settings.check_namespaces or ((rule,) if "{" not in rule else ())
+        namespaces = fixed_namespaces(self._settings.namespace, self._settings.check_namespaces)
         return await check_all(self._kubernetes, xrds, namespaces=namespaces)
 
     # ------------------------------------------------------------ parts
@@ -205,12 +202,21 @@ class Crossplane:
         xrd = await self._kubernetes.get(shapes.definitions(versions[0]), settings.xrd)
         return None if xrd is None else shapes.parse_offer(xrd)
 
+    def _namespace(self, spec: ClaimSpec) -> str:
+        return namespace_of(
+            self._settings.namespace,
+            team=spec.team,
+            environment=spec.environment,
+            service=spec.service,
+            backend=shapes.BACKEND,
+        )
+
     def _intent(self, offer: Offer, spec: ClaimSpec, *, request_id: str) -> Object:
         settings = self._settings.kinds[spec.kind]
         return shapes.intent(
             offer,
             spec,
-            namespace=shapes.namespace_of(self._settings.namespace, spec),
+            namespace=self._namespace(spec),
             parameters=shapes.merged(settings.parameters, settings.sizes[spec.size]),
             secret=_secret_name(settings, spec.name),
             request_id=request_id,
@@ -291,6 +297,10 @@ class Crossplane:
         await self._kubernetes.wait_gone(
             resource, found.object, timeout_seconds=self._settings.deletion_wait_seconds
         )
+
+
+def _manager(request_id: str) -> str:
+    return f"{shapes.MANAGER}/{request_id}"
 
 
 def _secret_name(settings: KindSettings, name: str) -> str:

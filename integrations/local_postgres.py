@@ -27,7 +27,7 @@ from integrations._postgres_binaries import find_binaries
 from integrations._postgres_claims import PostgresClaims
 from integrations._postgres_server import PostgresServer
 from integrations._redis_claims import RedisClaims
-from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Surroundings
+from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Preview, Surroundings
 
 PORT: Final = "infrastructure"
 
@@ -82,6 +82,10 @@ class LocalInfrastructure:
                 "`redis_url_variable` in platform.yml, or choose postgresql or none."
             )
         return "Only postgresql and redis can be had on this machine. Choose one of them, or none."
+
+    async def preview(self, spec: ClaimSpec, *, request_id: str) -> Preview:  # noqa: ARG002
+        """Nobody admits on one machine."""
+        return Preview()
 
     async def ensure_claim(self, spec: ClaimSpec, *, request_id: str) -> Claim:
         refusal = await self.refusal(spec)

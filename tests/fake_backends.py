@@ -6,78 +6,51 @@ it), and counts real effects in `effects`: calling an `ensure_*` twice adds one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
-from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from fake_backend import MOMENT, Fake, sha
+from fake_code_host import FakeCodeHost
+from fake_delivery import FakeDelivery
+
+from bot.errors import BackendErrorKind
 from integrations.ports import (
     Admission,
     Annotations,
-    Application,
-    ApplicationSpec,
-    ChangedFile,
     Claim,
     ClaimSpec,
-    ClosedWindow,
-    Commit,
-    Comparison,
-    ComparisonStatus,
     Costs,
-    DeployedRevision,
-    Deployment,
     Entity,
     Evidence,
-    Finding,
+    EvidenceKind,
+    EvidenceReport,
+    EvidenceVerdict,
     GoldenPath,
-    Health,
     Phase,
     Preview,
-    ReleaseRef,
     RenderedFile,
     RenderedTree,
-    Repository,
     Scaffolder,
     SecretStore,
     SecretSync,
     SignalSource,
-    SyncStatus,
 )
 
-MOMENT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
-def sha(*parts: object) -> str:
-    return hashlib.sha1("\x1f".join(map(str, parts)).encode()).hexdigest()
-
-
-class Fake:
-    """What all fakes share: one fault for each method, and a list of what really changed."""
-
-    name = "backend"
-
-    def __init__(self) -> None:
-        self.faults: dict[str, Exception] = {}
-        self.lost_answers: set[str] = set()
-        self.effects: list[str] = []
-
-    async def check(self) -> Sequence[Finding]:
-        return [Finding(self.name, ok=True, detail="in memory")]
-
-    def asked(self, method: str) -> None:
-        if error := self.faults.pop(method, None):
-            raise error
-
-    def did(self, method: str, what: str) -> None:
-        self.effects.append(f"{method} {what}")
-        if method in self.lost_answers:
-            self.lost_answers.discard(method)
-            raise TemporaryBackendError("the connection was closed", backend=self.name)
-
-    def refuse(self, kind: BackendErrorKind, message: str) -> PermanentBackendError:
-        return PermanentBackendError(message, backend=self.name, kind=kind)
+__all__ = [
+    "MOMENT",
+    "Fake",
+    "FakeAdmission",
+    "FakeBackends",
+    "FakeCatalog",
+    "FakeCodeHost",
+    "FakeDelivery",
+    "FakeEvidence",
+    "FakeGoldenPaths",
+    "FakeInfrastructure",
+    "python_service",
+    "sha",
+]
 
 
 class FakeGoldenPaths(Fake):
@@ -107,132 +80,6 @@ class FakeGoldenPaths(Fake):
         }
 
 
-@dataclass
-class _Repository:
-    about: Repository
-    commits: list[Commit] = field(default_factory=list)
-    files: dict[str, tuple[ChangedFile, ...]] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    releases: dict[str, tuple[ReleaseRef, str]] = field(default_factory=dict)
-    carried: dict[str, str] = field(default_factory=dict)
-    """Every release commit there ever was -> the revision whose tree it carries."""
-    first_tree: RenderedTree | None = None
-
-
-class FakeCodeHost(Fake):
-    """Repositories with one branch; commits newest first."""
-
-    name = "code host"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.repositories: dict[str, _Repository] = {}
-
-    def add_repository(self, name: str, *, request_id: str | None = None) -> _Repository:
-        urls = f"file:///git/{name}.git", f"https://git.example.com/{name}"
-        made = _Repository(Repository(name, *urls, default_branch="main", request_id=request_id))
-        return self.repositories.setdefault(name, made)
-
-    def push(
-        self,
-        name: str,
-        subject: str,
-        *,
-        author: str = "Omar",
-        email: str = "omar@example.com",
-        files: Sequence[str] = (),
-    ) -> str:
-        repository = self.add_repository(name)
-        revision = sha(name, subject, len(repository.commits))
-        repository.commits.insert(0, Commit(revision, subject, author, email, MOMENT))
-        repository.files[revision] = tuple(ChangedFile(path, "modified", 1, 1) for path in files)
-        return revision
-
-    async def find_repository(self, name: str) -> Repository | None:
-        self.asked("find_repository")
-        return self.repositories[name].about if name in self.repositories else None
-
-    async def ensure_repository(
-        self, name: str, *, description: str, team: str, request_id: str
-    ) -> Repository:
-        self.asked("ensure_repository")
-        if name not in self.repositories:
-            self.add_repository(name, request_id=request_id)
-            self.did("ensure_repository", name)
-        about = self.repositories[name].about
-        if about.request_id != request_id:
-            raise self.refuse(BackendErrorKind.ALREADY_EXISTS, f"the name {name} is taken")
-        return about
-
-    async def ensure_first_commit(
-        self, name: str, tree: RenderedTree, *, message: str, request_id: str
-    ) -> Commit:
-        self.asked("ensure_first_commit")
-        repository = self.repositories[name]
-        if not repository.commits:
-            self.push(name, message, author="Platform", email="platform@example.com", files=sorted(tree))
-            repository.first_tree = tree
-            self.did("ensure_first_commit", name)
-        return repository.commits[-1]
-
-    async def remove_repository(self, name: str, *, request_id: str) -> None:
-        self.asked("remove_repository")
-        repository = self.repositories.get(name)
-        if repository is not None and repository.about.request_id == request_id:
-            del self.repositories[name]
-            self.did("remove_repository", name)
-
-    async def find_commit(self, name: str, revision: str) -> Commit | None:
-        self.asked("find_commit")
-        repository = self.repositories[name]
-        wanted = repository.tags.get(revision, revision)
-        found = [one for one in repository.commits if one.sha.startswith(wanted) and len(wanted) >= 4]
-        if len(found) > 1:
-            raise self.refuse(BackendErrorKind.INVALID, f"{revision} is ambiguous")
-        return found[0] if found else None
-
-    def release(self, name: str, ref: str, revision: str, *, request_id: str) -> ReleaseRef:
-        """Move the ref by a commit of its own, whoever held it."""
-        repository = self.add_repository(name)
-        current, _ = repository.releases.get(ref, (None, ""))
-        moved = ReleaseRef(ref, sha("release", ref, revision, current.sha if current else ""), revision)
-        repository.releases[ref] = (moved, request_id)
-        repository.carried[moved.sha] = revision
-        return moved
-
-    async def compare(self, name: str, *, base: str | None, head: str) -> Comparison:
-        self.asked("compare")
-        repository = self.repositories[name]
-        order = [one.sha for one in repository.commits]
-        end = order.index(repository.carried.get(head, head))
-        start = order.index(repository.carried.get(base, base)) if base else len(order)
-        commits = tuple(repository.commits[end:start])
-        status = ComparisonStatus.AHEAD if commits else ComparisonStatus.BEHIND
-        if start == end:
-            status = ComparisonStatus.IDENTICAL
-        files = tuple(file for one in commits for file in repository.files[one.sha])
-        return Comparison(base, head, status, commits, files)
-
-    async def find_release(self, name: str, ref: str) -> ReleaseRef | None:
-        self.asked("find_release")
-        found = self.repositories[name].releases.get(ref)
-        return found[0] if found else None
-
-    async def move_release(
-        self, name: str, ref: str, *, revision: str, expected: str | None, request_id: str
-    ) -> ReleaseRef:
-        self.asked("move_release")
-        repository = self.repositories[name]
-        current, mover = repository.releases.get(ref, (None, ""))
-        if current is not None and mover == request_id and current.revision == revision:
-            return current
-        if (current.sha if current else None) != expected:
-            raise self.refuse(BackendErrorKind.CONFLICT, f"{ref} stands elsewhere")
-        moved = self.release(name, ref, revision, request_id=request_id)
-        self.did("move_release", f"{ref} {revision[:7]}")
-        return moved
-
-
 class FakeInfrastructure(Fake):
     """Claims are created in `first_phase` and stay there until a test moves them with `settle`."""
 
@@ -242,6 +89,7 @@ class FakeInfrastructure(Fake):
         super().__init__()
         self.claims: dict[str, Claim] = {}
         self.refusals: dict[str, str] = {}
+        self.previews: dict[str, Preview] = {}
         self.first_phase = Phase.READY
 
     def settle(self, name: str, phase: Phase, message: str = "") -> None:
@@ -250,6 +98,10 @@ class FakeInfrastructure(Fake):
     async def refusal(self, spec: ClaimSpec) -> str | None:
         self.asked("refusal")
         return self.refusals.get(spec.kind)
+
+    async def preview(self, spec: ClaimSpec, *, request_id: str) -> Preview:
+        self.asked("preview")
+        return self.previews.get(spec.name, Preview())
 
     async def ensure_claim(self, spec: ClaimSpec, *, request_id: str) -> Claim:
         self.asked("ensure_claim")
@@ -277,133 +129,6 @@ class FakeInfrastructure(Fake):
         if name in self.claims and self.claims[name].request_id == request_id:
             del self.claims[name]
             self.did("remove_claim", name)
-
-
-class FakeDelivery(Fake):
-    """Deployments begin as RUNNING; `settle` says how one ended, and only then is its revision live."""
-
-    name = "delivery"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.applications: dict[tuple[str, str], Application] = {}
-        self.specs: dict[tuple[str, str], ApplicationSpec] = {}
-        self.deployments: dict[str, Deployment] = {}
-        self.past: dict[tuple[str, str], list[DeployedRevision]] = {}
-        self.previews: dict[tuple[str, str], Preview] = {}
-        self.rendered: dict[tuple[str, str, str], Sequence[Mapping[str, Any]]] = {}
-        self.windows: dict[tuple[str, str], ClosedWindow] = {}
-
-    def runs(
-        self,
-        service: str,
-        environment: str,
-        revision: str | None,
-        *,
-        health: Health = Health.HEALTHY,
-        **more: object,
-    ) -> Application:
-        """Say what runs where; it enters the history too."""
-        values = {"sync": SyncStatus.SYNCED, "url": f"http://{environment}.example.com/{service}", **more}
-        made = Application(service, environment, revision, health, **values)  # type: ignore[arg-type]
-        self.applications[service, environment] = made
-        if revision:
-            past = self.past.setdefault((service, environment), [])
-            past.insert(0, DeployedRevision(revision, MOMENT, "omar", health is Health.HEALTHY))
-        return made
-
-    def settle(
-        self, operation: str, phase: Phase, *, health: Health = Health.HEALTHY, message: str = ""
-    ) -> None:
-        self.deployments[operation] = replace(
-            self.deployments[operation], phase=phase, health=health, message=message
-        )
-
-    def canary(self, operation: str, step: str, weight_percent: int, **more: Any) -> None:
-        """The deployment stands at a step of its canary; `paused` unless said otherwise."""
-        more = {"paused": True, "phase": Phase.WAITING_HUMAN, "health": Health.SUSPENDED, **more}
-        self.deployments[operation] = replace(
-            self.deployments[operation], step=step, weight_percent=weight_percent, **more
-        )
-
-    async def preview(self, spec: ApplicationSpec, *, request_id: str) -> Preview:
-        self.asked("preview")
-        return self.previews.get((spec.service, spec.environment), Preview())
-
-    async def manifests(
-        self, service: str, environment: str, *, revision: str
-    ) -> Sequence[Mapping[str, Any]] | None:
-        self.asked("manifests")
-        return self.rendered.get((service, environment, revision))
-
-    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
-        self.asked("find_closed_window")
-        return self.windows.get((service, environment))
-
-    async def resume(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
-        self.asked("resume")
-        self._require_step(operation, step)
-        self.deployments[operation] = replace(
-            self.deployments[operation], paused=False, phase=Phase.RUNNING, health=Health.PROGRESSING
-        )
-        self.did("resume", f"{operation} past {step}")
-        return self.deployments[operation]
-
-    async def abort(self, service: str, environment: str, *, operation: str, step: str) -> Deployment:
-        self.asked("abort")
-        if self.deployments[operation].phase is not Phase.FAILED:
-            self._require_step(operation, step)
-            self.settle(operation, Phase.FAILED, health=Health.DEGRADED, message="the canary was aborted")
-            self.did("abort", f"{operation} at {step}")
-        return self.deployments[operation]
-
-    def _require_step(self, operation: str, step: str) -> None:
-        found = self.deployments[operation]
-        if not found.step:
-            raise self.refuse(BackendErrorKind.INVALID, "there is no canary")
-        if found.step != step or not found.paused:
-            raise self.refuse(BackendErrorKind.CONFLICT, f"the canary is at step {found.step}")
-
-    async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
-        self.asked("ensure_application")
-        key = spec.service, spec.environment
-        if key not in self.applications:
-            self.applications[key] = Application(
-                *key, None, Health.MISSING, SyncStatus.OUT_OF_SYNC, request_id=request_id
-            )
-            self.specs[key] = spec
-            self.did("ensure_application", spec.name)
-        if self.applications[key].request_id != request_id:
-            raise self.refuse(BackendErrorKind.ALREADY_EXISTS, f"the name {spec.name} is taken")
-        return self.applications[key]
-
-    async def get_application(self, service: str, environment: str) -> Application | None:
-        self.asked("get_application")
-        return self.applications.get((service, environment))
-
-    async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
-        self.asked("remove_application")
-        found = self.applications.get((service, environment))
-        if found is not None and found.request_id == request_id:
-            del self.applications[service, environment]
-            self.did("remove_application", f"{service}-{environment}")
-
-    async def deploy(
-        self, service: str, environment: str, *, revision: str, operation: str, actor: str
-    ) -> Deployment:
-        self.asked("deploy")
-        if operation not in self.deployments:
-            self.deployments[operation] = Deployment(operation, revision, Phase.RUNNING, Health.PROGRESSING)
-            self.did("deploy", f"{service}-{environment} {revision[:7]} for {actor}")
-        return self.deployments[operation]
-
-    async def get_deployment(self, service: str, environment: str, *, operation: str) -> Deployment | None:
-        self.asked("get_deployment")
-        return self.deployments.get(operation)
-
-    async def history(self, service: str, environment: str, *, limit: int = 10) -> Sequence[DeployedRevision]:
-        self.asked("history")
-        return self.past.get((service, environment), [])[:limit]
 
 
 class FakeCatalog(Fake):
@@ -437,6 +162,44 @@ class FakeCatalog(Fake):
         if name in self.entities and self.entities[name].request_id == request_id:
             del self.entities[name]
             self.did("remove_entity", name)
+
+
+class FakeAdmission(Fake):
+    """Says the same to whatever it is shown, and keeps what that was."""
+
+    name = "admission"
+
+    def __init__(self, says: Preview | None = None) -> None:
+        super().__init__()
+        self.says = says or Preview()
+        self.shown: list[tuple[str, str, str, Sequence[Mapping[str, Any]]]] = []
+
+    async def preview(
+        self, manifests: Sequence[Mapping[str, Any]], *, service: str, team: str, environment: str
+    ) -> Preview:
+        self.asked("preview")
+        self.shown.append((service, team, environment, manifests))
+        return self.says
+
+
+class FakeEvidence(Fake):
+    """Reports by environment and revision; nothing is known of anything else."""
+
+    name = "evidence"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[tuple[str, str | None], Sequence[EvidenceReport]] = {}
+
+    async def reports(
+        self, service: str, environment: str, *, team: str, revision: str | None = None
+    ) -> Sequence[EvidenceReport]:
+        self.asked("reports")
+        nothing = [
+            EvidenceReport(kind, "scanner", EvidenceVerdict.UNKNOWN, f"There is no report on {service}.", {})
+            for kind in EvidenceKind
+        ]
+        return self.known.get((environment, revision), nothing)
 
 
 def python_service(**changes: object) -> GoldenPath:

@@ -162,6 +162,10 @@ class MemoryInfrastructure(Port):
             return "No Redis server is configured here. Ask the platform team, or choose postgresql."
         return None
 
+    async def preview(self, spec: ClaimSpec, *, request_id: str) -> Preview:
+        await self.world.reached("infrastructure.preview")
+        return Preview()
+
     async def ensure_claim(self, spec: ClaimSpec, *, request_id: str) -> Claim:
         await self.world.reached("infrastructure.ensure_claim")
         key = spec.name, spec.environment

@@ -28,7 +28,8 @@ class Admission(Backend, Protocol):
     """Server-side dry run of manifests: Kyverno, Gatekeeper and admission policies answer. Port name: `admission`."""
 
     async def preview(
-        self, manifests: Sequence[Mapping[str, Any]], *, service: str, environment: str
+        self, manifests: Sequence[Mapping[str, Any]], *, service: str, team: str, environment: str
     ) -> Preview:
-        """Never raises BackendError for an answer of the cluster: what could not be asked is in `unknown`."""
+        """The same objects and policies give the same lines in the same order. Never raises BackendError: what could not
+        be asked is in `unknown`."""
         ...

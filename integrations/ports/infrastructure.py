@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from integrations.ports.admission import Preview
 from integrations.ports.backend import Backend, Phase
 
 
@@ -41,6 +42,11 @@ class Infrastructure(Backend, Protocol):
 
     async def refusal(self, spec: ClaimSpec) -> str | None:
         """A sentence why this claim cannot be met here, with the way out; None when it can."""
+        ...
+
+    async def preview(self, spec: ClaimSpec, *, request_id: str) -> Preview:
+        """What would be said to the object `ensure_claim` writes, asked without writing it. Never raises BackendError: what
+        could not be asked is in `unknown`. Empty where nobody admits."""
         ...
 
     async def ensure_claim(self, spec: ClaimSpec, *, request_id: str) -> Claim: ...

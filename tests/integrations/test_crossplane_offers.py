@@ -17,7 +17,7 @@ from bot.errors import BackendErrorKind, PermanentBackendError, StartError
 from integrations import crossplane
 from integrations._kubernetes import Kubernetes, Object, Resource
 from integrations.crossplane import Crossplane
-from integrations.ports import EntityStore, Phase, Surroundings
+from integrations.ports import EntityStore, Phase, Preview, Surroundings
 
 
 # ---------------------------------------------------------------- what can be had
@@ -44,31 +44,6 @@ async def test_what_is_not_offered_is_refused_with_the_choices(
         await place.bot.ensure_claim(place.spec(kind=kind, size=size), request_id="r1")
 
 
-async def test_a_namespace_that_is_not_there_is_named_before_anybody_approves(place: Place) -> None:
-    refusal = await place.bot.refusal(replace(place.spec(), environment="nowhere"))
-    assert refusal is not None
-    assert "test-nowhere" in refusal
-
-
-async def test_parameters_that_the_definition_does_not_take_are_named_before_anybody_approves(
-    place: Place,
-) -> None:
-    wrong = {"postgresql": {**KINDS["postgresql"], "parameters": {"engine": "oracle"}}}
-    refusal = await Crossplane(settings(kinds=wrong), place.kubernetes).refusal(place.spec())
-    assert refusal is not None
-    assert "spec.engine" in refusal
-
-
-async def test_an_admission_policy_speaks_before_anybody_approves(place: Place) -> None:
-    says = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-cost-center: label is missing'
-    place.wire.instead = lambda asked: (
-        api_status(400, "BadRequest", says) if "dryRun" in asked.url.params else None
-    )
-    refusal = await place.bot.refusal(place.spec())
-    assert refusal is not None
-    assert "require-cost-center" in refusal
-
-
 async def test_a_definition_that_is_not_there_or_not_usable_is_a_refusal(place: Place) -> None:
     def with_xrd(name: str) -> Crossplane:
         kinds = {"postgresql": {**KINDS["postgresql"], "xrd": name}}
@@ -89,6 +64,71 @@ async def test_a_definition_that_is_not_there_or_not_usable_is_a_refusal(place: 
     not_offered = await with_xrd(f"{plural}.{GROUP}").refusal(place.spec())
     assert not_offered is not None
     assert "not Offered" in not_offered
+
+
+# ---------------------------------------------------------------- what admission would say
+async def test_a_claim_that_would_be_admitted_has_an_empty_preview_and_asking_changes_nothing(
+    place: Place,
+) -> None:
+    for spec in (place.spec(), place.spec("orders-staging-cache", "redis")):
+        assert await place.bot.preview(spec, request_id="r1") == Preview()
+    assert await place.gone()
+    assert place.wire.writes() == []
+
+
+async def test_a_claim_of_this_request_that_is_there_already_is_previewed_as_it_will_be_written(
+    place: Place,
+) -> None:
+    await place.bot.ensure_claim(place.spec(), request_id="r1")
+    assert await place.bot.preview(place.spec(size="large"), request_id="r1") == Preview()
+    assert (await place.live())["spec"]["size"] == "small"
+    (taken,) = (await place.bot.preview(place.spec(size="large"), request_id="r2")).denials
+    assert "conflict" in taken
+
+
+async def test_a_namespace_that_is_not_there_is_named_before_anybody_approves(place: Place) -> None:
+    (denial,) = (
+        await place.bot.preview(replace(place.spec(), environment="nowhere"), request_id="r1")
+    ).denials
+    assert denial == "DatabaseClaim orders-staging-db: there is no namespace test-nowhere"
+
+
+async def test_parameters_that_the_definition_does_not_take_are_named_before_anybody_approves(
+    place: Place,
+) -> None:
+    wrong = {"postgresql": {**KINDS["postgresql"], "parameters": {"engine": "oracle"}}}
+    bot = Crossplane(settings(kinds=wrong), place.kubernetes)
+    (denial,) = (await bot.preview(place.spec(), request_id="r1")).denials
+    assert "spec.engine" in denial
+
+
+async def test_an_admission_policy_speaks_before_anybody_approves(place: Place) -> None:
+    says = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-cost-center: label is missing'
+    place.wire.instead = lambda asked: (
+        api_status(400, "BadRequest", says) if "dryRun" in asked.url.params else None
+    )
+    (denial,) = (await place.bot.preview(place.spec(), request_id="r1")).denials
+    assert "require-cost-center: label is missing" in denial
+
+
+async def test_a_definition_that_is_gone_denies_and_a_server_that_is_away_is_unknown(place: Place) -> None:
+    kinds = {"postgresql": {**KINDS["postgresql"], "xrd": f"xnothing.{GROUP}"}}
+    gone = await Crossplane(settings(kinds=kinds), place.kubernetes).preview(place.spec(), request_id="r1")
+    assert f"xnothing.{GROUP}" in gone.denials[0]
+    place.wire.instead = lambda _: api_status(503, "ServiceUnavailable", "etcd is away")
+    away = await place.bot.preview(place.spec(), request_id="r1")
+    assert away == Preview(unknown=("Kubernetes could not be asked: etcd is away",))
+
+
+async def test_a_right_that_the_bot_lacks_denies_because_the_claim_would_fail_the_same_way(
+    place: Place,
+) -> None:
+    says = 'databaseclaims.platform.company.com "x" is forbidden: User "b" cannot patch resource "databaseclaims"'
+    place.wire.instead = lambda asked: (
+        api_status(403, "Forbidden", says) if "dryRun" in asked.url.params else None
+    )
+    (denial,) = (await place.bot.preview(place.spec(), request_id="r1")).denials
+    assert "cannot patch" in denial
 
 
 # ---------------------------------------------------------------- check

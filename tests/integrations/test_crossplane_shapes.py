@@ -191,20 +191,3 @@ def test_whatever_is_laid_over_is_held_afterwards(first: Object, second: Object)
 def test_what_others_add_does_not_count_and_what_is_missing_does(wanted: Object) -> None:
     assert shapes.holds({**wanted, "added by others": 1}, wanted)
     assert not shapes.holds(wanted, {**wanted, "added by us": 1})
-
-
-LABELS = st.from_regex(r"[a-z](?:[a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
-RULES = st.sampled_from(["{team}-{environment}", "{environment}", "apps-{team}", "shared"])
-
-
-@given(LABELS, LABELS, RULES)
-def test_a_rule_makes_a_name_that_kubernetes_takes(team: str, environment: str, rule: str) -> None:
-    namespace = shapes.namespace_of(rule, spec(team, environment))
-    assert len(namespace) <= shapes.LONGEST_LABEL
-    assert namespace.strip("-") == namespace
-
-
-@pytest.mark.parametrize("rule", ["{service}.{environment}", "{team}" * 12])
-def test_a_name_that_kubernetes_does_not_take_is_refused_before_it_is_sent(rule: str) -> None:
-    with pytest.raises(PermanentBackendError, match="is not the name of a namespace"):
-        shapes.namespace_of(rule, spec())
