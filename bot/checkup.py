@@ -27,6 +27,7 @@ from bot.errors import ConfigError, InUseError, PlatformError, TemporaryBackendE
 from bot.people import error_code
 from bot.store import Store
 from integrations.ports import BackendModule, Entity, EntityStore, Finding, Surroundings
+from integrations.ports.backend import BreakerReport, Guarded
 
 DEADLINE_SECONDS = 20.0
 
@@ -121,13 +122,29 @@ async def _backend(
     try:
         async with asyncio.timeout(DEADLINE_SECONDS), module.open(settings, surroundings) as backend:
             findings: Sequence[Finding] = await backend.check()
-            return findings
+            return [*findings, *_breaker(backend, findings)]
     except TimeoutError:
         return [Finding("reach", ok=False, detail=f"no answer within {DEADLINE_SECONDS:g} s")]
     except InUseError as error:
         return [Finding("in use", ok=True, detail=f"{error.message} It was left alone.")]
     except PlatformError as error:
         return [Finding("open", ok=False, detail=error.message, fix=error.fix or "")]
+
+
+def _breaker(backend: object, findings: Sequence[Finding]) -> list[Finding]:
+    """How the backend's breaker stands after all of that, unless the backend has told it itself."""
+    if not isinstance(backend, Guarded) or any(one.subject == "breaker" for one in findings):
+        return []
+    state = backend.breaker_state()
+    left_alone = isinstance(state, BreakerReport) and state.seconds_left > 0
+    return [
+        Finding(
+            "breaker",
+            ok=not left_alone,
+            detail=state,
+            fix="It closes by itself with the first answer; the lines above say what is wrong.",
+        )
+    ]
 
 
 class _NoDatabase:

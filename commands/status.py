@@ -7,26 +7,40 @@ never as healthy, and never delays the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from bot import lookup, request_views, views
-from bot.command import Args, Command, Context, Knowledge, Reply, Scope, argument
-from bot.domain import Actor, DeploymentRecord, Environment, Platform, Request, RequestState, Service
+from bot import lookup, request_views, status_panels, steps, views
+from bot.command import Args, Backends, Command, Context, Knowledge, Reply, Scope, argument
+from bot.domain import (
+    Actor,
+    Cost,
+    DeploymentRecord,
+    Environment,
+    Platform,
+    Request,
+    RequestState,
+    Service,
+    StepState,
+)
 from bot.errors import BackendError
-from integrations.ports import Application, Claim, Health, Phase, SyncStatus
+from bot.status_panels import Place, Secrets, Unknown
+from integrations.ports import (
+    OPTIONAL_PORTS,
+    PORTS,
+    Application,
+    Claim,
+    EvidenceReport,
+    Health,
+    MonthlyCost,
+    Signals,
+)
+from integrations.ports.backend import BreakerReport, Guarded
 
 DEADLINE_SECONDS = 2.0
 REQUEST_PREFIX = "r-"
-_MARKS = {
-    Health.HEALTHY: ":large_green_circle:",
-    Health.PROGRESSING: ":large_blue_circle:",
-    Health.DEGRADED: ":red_circle:",
-    Health.SUSPENDED: ":large_yellow_circle:",
-    Health.MISSING: ":white_circle:",
-    Health.UNKNOWN: ":grey_question:",
-}
+_AT_WORK = frozenset({StepState.RUNNING, StepState.UNDOING})
 T = TypeVar("T")
 
 
@@ -62,13 +76,6 @@ async def _names_a_request(knowledge: Knowledge, subject: str) -> bool:
 # ---------------------------------------------------------------- one service
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """A backend that could not be asked: why, in its own cleaned words."""
-
-    why: str
-
-
 async def ask(question: Awaitable[T]) -> T | Unknown:
     """One backend's answer within the deadline; "could not ask" is an answer of its own and never a good one."""
     try:
@@ -81,42 +88,128 @@ async def ask(question: Awaitable[T]) -> T | Unknown:
 
 
 async def _service(ctx: Context, service: Service) -> Reply:
-    environments = ctx.platform.environments
-    asked = asyncio.create_task(ask(ctx.backends.infrastructure.list_claims(service.name)))
-    applications = await asyncio.gather(
-        *(ask(ctx.backends.delivery.get_application(service.name, one.name)) for one in environments)
-    )
-    claims = await asked
-    last = {one.name: await ctx.knowledge.last_deployment(service.name, one.name) for one in environments}
-    for state in applications:
-        await _remember(ctx, state, last)
     open_requests = await ctx.knowledge.list_requests(service=service.name, only_open=True, limit=5)
+    places, claims = await _asked(ctx, service, open_requests)
+    for place in places:
+        await _remember(ctx, place)
     blocks: list[views.Block] = [
         views.header(service.name),
         views.section(
             f"{views.escape(service.description)}\nOwner *{views.escape(service.team)}* · {service.golden_path} · "
             f"{views.link(service.web_url, 'repository')}"
         ),
+        *status_panels.left_alone(_left_alone(ctx.backends), ctx.now),
+        *map(status_panels.place_panel, places),
+        *status_panels.infrastructure(claims),
     ]
-    said = []
-    for environment, state in zip(environments, applications, strict=True):
-        text, word = _environment(environment, state, last[environment.name])
-        blocks.append(views.section(text))
-        said.append(f"{environment.name} {word}")
-    blocks += _infrastructure(claims)
     if open_requests:
         blocks += [views.context("*Open requests*"), *request_views.cards_of(open_requests)]
-    blocks += _buttons(ctx, service, applications)
-    return Reply(f"{service.name}: {', '.join(said)}", views.fit(blocks))
+    blocks += _buttons(ctx, service, [place.application for place in places])
+    said = ", ".join(f"{place.environment.name} {status_panels.word(place)}" for place in places)
+    return Reply(f"{service.name}: {said}", views.fit(blocks))
 
 
-async def _remember(
-    ctx: Context, state: Application | Unknown | None, last: Mapping[str, DeploymentRecord | None]
-) -> None:
+async def _asked(
+    ctx: Context, service: Service, open_requests: Sequence[Request]
+) -> tuple[list[Place], Sequence[Claim] | Unknown]:
+    """Everybody at once, so that all of it takes as long as the slowest."""
+    last = [await ctx.knowledge.last_deployment(service.name, one.name) for one in ctx.platform.environments]
+    places, claims, costs = await asyncio.gather(
+        asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
+        ask(ctx.backends.infrastructure.list_claims(service.name)),
+        _costs(ctx.backends, service),
+    )
+    return [
+        replace(
+            place,
+            last=known,
+            costs=costs,
+            estimate=_estimate(ctx.platform, service, place.environment),
+            under_way=_under_way(open_requests, place.environment),
+        )
+        for place, known in zip(places, last, strict=True)
+    ], claims
+
+
+async def _place(backends: Backends, service: Service, environment: Environment) -> Place:
+    application, signals, evidence, secrets = await asyncio.gather(
+        ask(backends.delivery.get_application(service.name, environment.name)),
+        _signals(backends, service, environment),
+        _evidence(backends, service, environment),
+        _secrets(backends, service, environment),
+    )
+    return Place(environment, application, signals=signals, evidence=evidence, secrets=secrets)
+
+
+async def _signals(
+    backends: Backends, service: Service, environment: Environment
+) -> Signals | Unknown | None:
+    if backends.signals is None:
+        return None
+    return await ask(backends.signals.signals(service.name, environment.name))
+
+
+async def _evidence(
+    backends: Backends, service: Service, environment: Environment
+) -> Sequence[EvidenceReport] | Unknown | None:
+    if backends.evidence is None:
+        return None
+    return await ask(backends.evidence.reports(service.name, environment.name, team=service.team))
+
+
+async def _secrets(
+    backends: Backends, service: Service, environment: Environment
+) -> Secrets | Unknown | None:
+    sync, store = backends.secret_sync, backends.secret_store
+    if sync is None and store is None:
+        return None
+    synced, keys = await asyncio.gather(
+        ask(sync.get_secret(service.name, environment.name)) if sync else _nothing(),
+        ask(store.list_keys(service.name, environment.name, team=service.team)) if store else _nothing(),
+    )
+    if isinstance(synced, Unknown):
+        return synced
+    return keys if isinstance(keys, Unknown) else Secrets(synced, keys or ())
+
+
+async def _nothing() -> None:
+    """In the place of a question that nobody can be asked."""
+
+
+async def _costs(backends: Backends, service: Service) -> Sequence[MonthlyCost] | Unknown | None:
+    return await ask(backends.costs.monthly(service.name)) if backends.costs else None
+
+
+def _estimate(platform: Platform, service: Service, environment: Environment) -> Cost | None:
+    claim = None
+    if service.database != "none":
+        claim = steps.database_claim(
+            service=service.name, environment=environment.name, team=service.team, kind=service.database
+        )
+    return steps.monthly_cost(platform, environment=environment.name, claim=claim)
+
+
+def _under_way(open_requests: Sequence[Request], environment: Environment) -> str:
+    """What a running request's step says about itself: a canary's step, a watch."""
+    for request in open_requests:
+        for step in request.steps if request.environment == environment.name else ():
+            if step.state in _AT_WORK and step.detail:
+                return f"{request.id}: {step.detail}"
+    return ""
+
+
+def _left_alone(backends: Backends) -> list[BreakerReport]:
+    """The breakers that are open now."""
+    opened = (getattr(backends, port) for port in (*PORTS, *OPTIONAL_PORTS))
+    reports = (one.breaker_state() for one in opened if isinstance(one, Guarded))
+    return [one for one in reports if isinstance(one, BreakerReport) and one.seconds_left > 0]
+
+
+async def _remember(ctx: Context, place: Place) -> None:
     """A healthy revision nobody told us of (staging follows its branch by itself) is what is known when the backend is away."""
+    state, known = place.application, place.last
     if not isinstance(state, Application) or state.health is not Health.HEALTHY:
         return
-    known = last[state.environment]
     news = known is None or state.revision not in {known.revision, known.ref_revision}
     if news and state.revision and state.deployed_at:
         await ctx.observed(
@@ -130,67 +223,6 @@ async def _remember(
                 deployed_at=state.deployed_at,
             )
         )
-
-
-def _environment(
-    environment: Environment,
-    state: Application | Unknown | None,
-    last: DeploymentRecord | None,
-) -> tuple[str, str]:
-    """The lines about one environment, and its health in one word for the notification."""
-    known = _last_known(last)
-    if isinstance(state, Unknown):
-        return (
-            (
-                f"{_MARKS[Health.UNKNOWN]} *{environment.title}* · unknown\n_{views.escape(state.why)}_\n"
-                f"{known or 'Nothing was known before.'}"
-            ),
-            "unknown",
-        )
-    if state is None:
-        return f"{_MARKS[Health.MISSING]} *{environment.title}* · nothing runs here yet", "empty"
-    version = views.code(views.short(state.revision)) if state.revision else "no version"
-    rows = [
-        (
-            f"{_MARKS[state.health]} *{environment.title}* · {version} · {state.health.value} · "
-            f"{state.sync.value.replace('_', ' ')}"
-        )
-    ]
-    if state.health is not Health.HEALTHY and state.message:
-        rows.append(f"_{views.escape(views.cut(state.message, 300))}_")
-    rows += [f"_{views.escape(views.cut(one, 200))}_" for one in state.unhealthy[:3]]
-    if state.sync is SyncStatus.UNKNOWN and known:
-        rows.append(known)
-    if state.deployed_at:
-        by = last.deployed_by if last and state.revision in {last.revision, last.ref_revision} else ""
-        who = views.mention(by) if by else views.escape(state.deployed_by or "somebody unknown")
-        rows.append(f"deployed {views.moment(state.deployed_at)} by {who}")
-    if state.url:
-        rows.append(views.link(state.url, "open"))
-    return "\n".join(rows), state.health.value
-
-
-def _last_known(last: DeploymentRecord | None) -> str:
-    if last is None:
-        return ""
-    return (
-        f"Last known: {views.code(views.short(last.revision))}, {views.moment(last.deployed_at)}, "
-        f"deployed by {views.mention(last.deployed_by)}"
-    )
-
-
-def _infrastructure(claims: Sequence[Claim] | Unknown) -> list[views.Block]:
-    if isinstance(claims, Unknown):
-        return [views.section(f":grey_question: *Infrastructure* · unknown\n_{views.escape(claims.why)}_")]
-    if not claims:
-        return []
-    rows = [
-        f"{':large_green_circle:' if one.phase is Phase.READY else ':large_blue_circle:'} {one.kind} "
-        f"{views.code(one.name)} in {one.environment} · {one.phase.value}"
-        + (f" · {views.escape(one.message)}" if one.message and one.phase is not Phase.READY else "")
-        for one in claims
-    ]
-    return [views.context("*Infrastructure*"), *views.lines(rows)]
 
 
 def _buttons(
@@ -230,6 +262,7 @@ async def _mine(ctx: Context) -> Reply:
         if ctx.may_decide(one)
     ]
     mine = await ctx.knowledge.list_requests(requester=ctx.actor.user_id, only_open=True, limit=5)
+    trouble = status_panels.left_alone(_left_alone(ctx.backends), ctx.now)
     blocks: list[views.Block] = []
     for title, rows in (("Waits for you", waiting[:5]), ("Your open requests", mine)):
         if rows:
@@ -243,11 +276,11 @@ async def _mine(ctx: Context) -> Reply:
         text = (
             "Nothing waits for you, and your teams have no service yet. `/platform create-service` makes one."
         )
-        return Reply(text, [views.section(text)])
+        return Reply(text, [*trouble, views.section(text)])
     return Reply(
         f"{len(waiting)} waiting for you, {views.count(len(mine), 'open request')}, "
         f"{views.count(len(services), 'service')}",
-        views.fit(blocks),
+        views.fit([*trouble, *blocks]),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from bot.errors import TemporaryBackendError
+from integrations.ports.backend import BreakerReport
 
 
 class BreakerState(StrEnum):
@@ -53,10 +54,19 @@ class Breaker:
         self._failures += 1
         self._open_until = now + self._pause_seconds
 
-    def describe(self, now: float) -> str:
+    def describe(self, now: float) -> BreakerReport:
         state = self.state(now)
+        seconds_left = max(self._open_until - now, 0.0) if state is BreakerState.OPEN else 0.0
+        return BreakerReport(
+            self._words(state, seconds_left),
+            backend=self._backend,
+            failures=self._failures,
+            seconds_left=seconds_left,
+        )
+
+    def _words(self, state: BreakerState, seconds_left: float) -> str:
         if state is BreakerState.CLOSED:
             return "closed" if not self._failures else f"closed, {self._failures} failures in a row"
         if state is BreakerState.OPEN:
-            return f"open for {self._open_until - now:.0f} s more after {self._failures} failures in a row"
+            return f"open for {seconds_left:.0f} s more after {self._failures} failures in a row"
         return f"probing after {self._failures} failures in a row"

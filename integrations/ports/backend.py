@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,33 @@ class Backend(Protocol):
 
     async def check(self) -> Sequence[Finding]:
         """Probe reachability and every permission the backend will need, changing nothing. Never raises BackendError."""
+        ...
+
+
+class BreakerReport(str):
+    """How a breaker stands, in words for a log or a table, with what a page says in words of its own.
+
+    `seconds_left` is 0 unless the backend is left alone right now, after `failures` in a row.
+    """
+
+    __slots__ = ("backend", "failures", "seconds_left")
+
+    backend: str
+    failures: int
+    seconds_left: float
+
+    def __new__(cls, words: str, *, backend: str, failures: int, seconds_left: float) -> Self:
+        report = super().__new__(cls, words)
+        report.backend, report.failures, report.seconds_left = backend, failures, seconds_left
+        return report
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """What a backend may offer besides: it has a breaker, which leaves it alone for a while when it keeps failing."""
+
+    def breaker_state(self) -> str:
+        """`closed` while it is asked; a `BreakerReport` where the backend can tell more."""
         ...
 
 

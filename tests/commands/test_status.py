@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import people_made as made
 import pytest
 from fake_backends import FakeDelivery, sha
-from fake_context import FakeContext, FakeKnowledge, make_plan, make_service
+from fake_context import FakeContext, FakeKnowledge, make_plan, make_service, step_record
 from shown import assert_reply, buttons, texts, words
 
 from bot.command import Scope
-from bot.domain import Actor, DeploymentRecord, Gate, RequestState, Verdict
+from bot.domain import Actor, DeploymentRecord, Gate, RequestState, StepState, Verdict
+from bot.errors import BackendError, NotFoundError, PermanentBackendError, TemporaryBackendError
 from bot.errors import BackendErrorKind as Kind
-from bot.errors import NotFoundError, PermanentBackendError, TemporaryBackendError
+from bot.status_panels import Unknown
 from commands import status
-from commands.status import Status, Unknown, answer, ask, scope
-from integrations.ports import Application, Claim, Health, Phase, SyncStatus
+from commands.status import Status, answer, ask, scope
+from integrations._breaker import Breaker
+from integrations.ports import (
+    Application,
+    Claim,
+    EvidenceKind,
+    EvidenceReport,
+    EvidenceVerdict,
+    Finding,
+    Health,
+    MonthlyCost,
+    Phase,
+    Signals,
+    StoredKey,
+    SyncedSecret,
+    SyncStatus,
+)
+from integrations.ports.backend import BreakerReport
 
 REVISION, RELEASE = sha("revision"), sha("release")
 
@@ -137,16 +155,34 @@ class SlowDelivery(FakeDelivery):
         return await super().get_application(service, environment)
 
 
-async def test_a_backend_that_does_not_answer_delays_nobody_longer_than_its_deadline(
-    ctx: FakeContext,
-) -> None:
-    """The one test that waits for a real deadline: that it ends at all is what it shows."""
+class Silent:
+    """A backend of any kind that never answers."""
+
+    async def check(self) -> Sequence[Finding]:
+        return []
+
+    def __getattr__(self, question: str) -> Callable[..., Awaitable[Any]]:
+        if question == "breaker_state":
+            raise AttributeError(question)
+        return self._never
+
+    async def _never(self, *_args: object, **_kwargs: object) -> Any:
+        await asyncio.Event().wait()
+
+
+async def test_backends_that_do_not_answer_delay_nobody_longer_than_one_deadline(ctx: FakeContext) -> None:
+    """The one test that waits for a real deadline: everybody is silent at once, and it is waited for once."""
     ctx.backends.delivery = SlowDelivery()
     ctx.backends.delivery.runs("orders", "production", REVISION)
-    async with asyncio.timeout(status.DEADLINE_SECONDS + 10):
-        reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    for port in ("signals", "evidence", "secret_sync", "secret_store", "costs"):
+        setattr(ctx.backends, port, Silent())
+    began = asyncio.get_running_loop().time()
+    reply = assert_reply(await answer(ctx, Status(subject="orders")))
+    assert asyncio.get_running_loop().time() - began < 2 * status.DEADLINE_SECONDS
     assert reply.text == "orders: staging unknown, production healthy"
-    assert "_no answer within 2 s_" in words(reply)
+    shown = words(reply)
+    for what in ("Signals", "Vulnerabilities and policies", "Secrets", "Cost"):
+        assert f":grey_question: {what} unknown · _no answer within 2 s_" in shown
 
 
 async def test_what_is_no_failure_of_a_backend_is_not_hidden() -> None:
@@ -248,6 +284,214 @@ async def test_buttons_make_sense_where_they_stand(ctx: FakeContext) -> None:
     ctx.backends.delivery.runs("orders", "staging", REVISION)
     reply = await answer(ctx, Status(subject="orders"))
     assert buttons(reply.blocks) == [(PROMOTE, "orders"), (REFRESH, "orders")]
+
+
+# ---------------------------------------------------------------- what else is known of an environment
+
+
+@dataclass
+class Told:
+    """Signals, evidence, secrets and costs of production, as a test says; nothing is known of staging."""
+
+    signals_: Signals | BackendError | None = None
+    reports_: Sequence[EvidenceReport] = ()
+    synced: SyncedSecret | None = None
+    keys: Sequence[StoredKey] = ()
+    costs: Sequence[MonthlyCost] = ()
+
+    async def check(self) -> Sequence[Finding]:
+        return []
+
+    async def signals(self, service: str, environment: str, **_: object) -> Signals:
+        assert service == "orders"
+        if isinstance(self.signals_, BackendError):
+            raise self.signals_
+        quiet = Signals(None, None, None, 300, made.NOW)
+        return self.signals_ if self.signals_ and environment == "production" else quiet
+
+    async def reports(
+        self, service: str, environment: str, *, team: str, **_: object
+    ) -> Sequence[EvidenceReport]:
+        assert (service, team) == ("orders", "orders")
+        return self.reports_ if environment == "production" else ()
+
+    async def get_secret(self, _service: str, environment: str) -> SyncedSecret | None:
+        return self.synced if environment == "production" else None
+
+    async def list_keys(self, _service: str, environment: str, *, team: str) -> Sequence[StoredKey]:
+        assert team == "orders"
+        return self.keys if environment == "production" else ()
+
+    async def monthly(self, _service: str) -> Sequence[MonthlyCost]:
+        return self.costs
+
+
+async def shown_of(ctx: FakeContext, told: Told, *ports: str) -> str:
+    for port in ports:
+        setattr(ctx.backends, port, told)
+    ctx.backends.delivery.runs("orders", "production", REVISION)
+    return words(assert_reply(await answer(ctx, Status(subject="orders"))))
+
+
+@pytest.mark.parametrize(
+    ("signals", "line"),
+    [
+        (
+            Signals(0.999, 0.084, 12.0, 300, made.NOW),
+            ":chart_with_upwards_trend: 99.9 % good answers, p95 84 ms, 12/s over 5 min",
+        ),
+        (None, ":chart_with_upwards_trend: No traffic over 5 min"),
+        (
+            Signals(0.5, None, None, 300, made.NOW, "https://g.example.com/d/1", ("store <1> is away",)),
+            (
+                ":chart_with_upwards_trend: 50 % good answers over 5 min · "
+                "_perhaps incomplete: store &lt;1&gt; is away_ · <https://g.example.com/d/1|dashboard>"
+            ),
+        ),
+        (
+            TemporaryBackendError("no route", backend="Prometheus"),
+            ":grey_question: Signals unknown · _no route_",
+        ),
+    ],
+)
+async def test_how_it_does_is_one_line(
+    ctx: FakeContext, signals: Signals | BackendError | None, line: str
+) -> None:
+    assert line in await shown_of(ctx, Told(signals_=signals), "signals")
+
+
+VULNERABLE = EvidenceReport(
+    EvidenceKind.VULNERABILITIES,
+    "trivy",
+    EvidenceVerdict.FINDINGS,
+    "",
+    {"critical": 2, "high": 5, "medium": 40},
+)
+POLICIES = EvidenceReport(
+    EvidenceKind.POLICIES, "kyverno", EvidenceVerdict.FINDINGS, "", {"fail": 1, "warn": 3}
+)
+
+
+@pytest.mark.parametrize(
+    ("report", "line"),
+    [
+        (VULNERABLE, ":warning: 2 critical, 5 high vulnerabilities (trivy)"),
+        (replace(VULNERABLE, counts={"low": 7}), ":warning: 7 low vulnerabilities (trivy)"),
+        (replace(VULNERABLE, counts={}, message="9 findings"), ":warning: 9 findings (trivy)"),
+        (
+            replace(VULNERABLE, verdict=EvidenceVerdict.CLEAN, counts={}),
+            ":white_check_mark: No known vulnerabilities (trivy)",
+        ),
+        (
+            replace(VULNERABLE, verdict=EvidenceVerdict.UNKNOWN, counts={}, message="no report yet"),
+            ":grey_question: Vulnerabilities (trivy) unknown · _no report yet_",
+        ),
+        (POLICIES, ":warning: Policies: 1 failed, 3 warned (kyverno)"),
+        (
+            replace(POLICIES, verdict=EvidenceVerdict.CLEAN, counts={}),
+            ":white_check_mark: All policies met (kyverno)",
+        ),
+    ],
+)
+async def test_what_scanners_found_is_one_line_and_unknown_is_never_clean(
+    ctx: FakeContext, report: EvidenceReport, line: str
+) -> None:
+    assert line in await shown_of(ctx, Told(reports_=(report,)), "evidence")
+
+
+async def test_secrets_are_told_by_name(ctx: FakeContext) -> None:
+    synced = SyncedSecret("orders", "production", ("STRIPE_KEY",), Phase.READY, secret="orders-secrets")
+    told = Told(synced=synced, keys=[StoredKey("STRIPE_KEY", filled=False)])
+    shown = await shown_of(ctx, told, "secret_sync", "secret_store")
+    assert ":large_green_circle: Secrets synced in `orders-secrets`" in shown
+    assert "`STRIPE_KEY` · *waits for its value*" in shown
+
+
+MEASURED = MonthlyCost("production", 9.4, "USD", 7)
+
+
+@pytest.mark.parametrize(
+    ("costs", "prices", "line"),
+    [
+        ((MEASURED,), {}, ":moneybag: A month: 9.40 USD measured over 7 days"),
+        (
+            (MEASURED,),
+            {"service:production": 12.0},
+            ":moneybag: A month: 9.40 USD measured over 7 days, 12 EUR by the price table",
+        ),
+        ((), {"service:production": 12.0}, ":moneybag: A month: nothing measured, 12 EUR by the price table"),
+        (None, {"service:production": 12.0}, ":moneybag: A month: 12 EUR by the price table"),
+    ],
+)
+async def test_what_it_costs_is_measured_beside_the_price_table(
+    ctx: FakeContext, costs: tuple[MonthlyCost, ...] | None, prices: dict[str, float], line: str
+) -> None:
+    ctx.platform = replace(ctx.platform, prices=prices)
+    ports = () if costs is None else ("costs",)
+    assert line in (await shown_of(ctx, Told(costs=costs or ()), *ports)).splitlines()
+
+
+async def test_the_price_table_counts_the_database(ctx: FakeContext) -> None:
+    ctx.knowledge.services = [make_service(database="postgresql")]
+    assert ":moneybag: A month: 21 EUR by the price table" in await shown_of(ctx, Told())
+
+
+async def test_nothing_is_said_of_an_environment_where_nothing_runs(ctx: FakeContext) -> None:
+    ctx.backends.signals = Told()
+    shown = words(await answer(ctx, Status(subject="orders")))
+    assert "No traffic" not in shown
+    assert ":moneybag:" not in shown
+
+
+async def test_what_a_platform_does_not_have_has_no_line(ctx: FakeContext) -> None:
+    shown = await shown_of(ctx, Told())
+    assert not any(word in shown for word in ("traffic", "vulnerabilities", "Secrets", "measured"))
+
+
+async def test_what_is_under_way_is_told_where_it_happens(ctx: FakeContext) -> None:
+    step = replace(step_record("deploy"), state=StepState.RUNNING, detail="step 2 of 5, 20 % of the traffic")
+    ctx.knowledge.requests = [made.request_for(make_plan(), (), state=RequestState.RUNNING, steps=(step,))]
+    shown = await shown_of(ctx, Told())
+    assert ":arrows_counterclockwise: r-7k2m9x: step 2 of 5, 20 % of the traffic" in shown
+    assert shown.index("*Production*") < shown.index(":arrows_counterclockwise:")
+
+
+class TiredDelivery(FakeDelivery):
+    """Failed five times in a row, and is left alone for 28 seconds more."""
+
+    def breaker_state(self) -> BreakerReport:
+        breaker = Breaker("Argo CD", pause_seconds=28)
+        for _ in range(5):
+            breaker.failed(0.0)
+        return breaker.describe(0.0)
+
+
+@pytest.mark.parametrize("subject", ["orders", ""])
+async def test_a_system_that_is_left_alone_is_named(ctx: FakeContext, subject: str) -> None:
+    ctx.backends.delivery = TiredDelivery()
+    shown = words(assert_reply(await answer(ctx, Status(subject=subject))))
+    moment = int(made.NOW.timestamp()) + 28
+    assert f":no_entry: *Argo CD* is not being asked until <!date^{moment}^" in shown
+    assert "(5 failures in a row)" in shown
+
+
+async def test_a_breaker_that_is_closed_is_no_news(ctx: FakeContext) -> None:
+    class Fresh(FakeDelivery):
+        def breaker_state(self) -> BreakerReport:
+            return Breaker("Argo CD").describe(0.0)
+
+    ctx.backends.delivery = Fresh()
+    assert ":no_entry:" not in words(await answer(ctx, Status(subject="orders")))
+
+
+async def test_more_than_a_section_holds_is_cut_at_a_line(ctx: FakeContext) -> None:
+    keys = [
+        StoredKey(f"KEY_{n}", filled=False, web_url=f"https://v.example.com/{'x' * 150}") for n in range(20)
+    ]
+    shown = await shown_of(ctx, Told(keys=keys), "secret_store")
+    assert "`KEY_0` · *waits for its value*" in shown
+    assert "KEY_9" not in shown
+    assert "\n…" in shown
 
 
 # ---------------------------------------------------------------- a request, and mine
