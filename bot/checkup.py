@@ -122,7 +122,7 @@ async def _backend(
     try:
         async with asyncio.timeout(DEADLINE_SECONDS), module.open(settings, surroundings) as backend:
             findings: Sequence[Finding] = await backend.check()
-            return [*findings, *_breaker(backend, findings)]
+            return [*findings, *breaker_findings(backend, findings)]
     except TimeoutError:
         return [Finding("reach", ok=False, detail=f"no answer within {DEADLINE_SECONDS:g} s")]
     except InUseError as error:
@@ -131,7 +131,7 @@ async def _backend(
         return [Finding("open", ok=False, detail=error.message, fix=error.fix or "")]
 
 
-def _breaker(backend: object, findings: Sequence[Finding]) -> list[Finding]:
+def breaker_findings(backend: object, findings: Sequence[Finding]) -> list[Finding]:
     """How the backend's breaker stands after all of that, unless the backend has told it itself."""
     if not isinstance(backend, Guarded) or any(one.subject == "breaker" for one in findings):
         return []

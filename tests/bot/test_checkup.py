@@ -15,6 +15,7 @@ from people_made import EXAMPLE, ROOT
 from bot import checkup, manifest, registry
 from bot.database import migrate
 from bot.domain import JSON
+from integrations._breaker import Breaker
 from integrations.ports import Finding
 from playground.server import Playground
 
@@ -109,6 +110,49 @@ async def test_a_database_without_tables_hides_nothing_else(open_stage: Callable
     assert all("catalog" in one for one in others)
     for part in ("code_host", "delivery", "channel #orders"):
         assert part in output
+
+
+async def test_a_backend_that_is_away_is_a_line_and_its_breaker_another(
+    open_stage: Callable[..., Any],
+) -> None:
+    def edit(data: Any) -> None:
+        data["integrations"]["signals"] = {"use": "prometheus", "base_url": "http://127.0.0.1:1"}
+
+    code, output = await (await open_stage()).check(edit)
+    assert code == 1
+    (line,) = failures(output)
+    assert "signals (prometheus)" in line
+    assert "Prometheus cannot be reached" in line
+    assert "-> Check base_url and the network." in output
+    assert any("breaker" in one and "closed, 3 failures in a row" in one for one in output.splitlines())
+
+
+class Tired:
+    def __init__(self, failures: int) -> None:
+        self._breaker = Breaker("GitHub", pause_seconds=30)
+        for _ in range(failures):
+            self._breaker.failed(0.0)
+
+    def breaker_state(self) -> str:
+        return self._breaker.describe(2.0)
+
+
+@pytest.mark.parametrize(
+    ("failures", "ok", "detail"),
+    [
+        (0, True, "closed"),
+        (2, True, "closed, 2 failures in a row"),
+        (5, False, "open for 28 s more after 5 failures in a row"),
+    ],
+)
+def test_a_breaker_that_is_open_is_a_failure(failures: int, ok: bool, detail: str) -> None:
+    (finding,) = checkup.breaker_findings(Tired(failures), [])
+    assert (finding.subject, finding.ok, finding.detail) == ("breaker", ok, detail)
+
+
+def test_a_breaker_is_told_once_and_not_at_all_where_there_is_none() -> None:
+    assert checkup.breaker_findings(Tired(5), [Finding("breaker", ok=True, detail="closed")]) == []
+    assert checkup.breaker_findings(object(), []) == []
 
 
 async def test_a_missing_scope_is_named_with_the_way_out(open_stage: Callable[..., Any]) -> None:
