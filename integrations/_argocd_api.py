@@ -17,6 +17,7 @@ from urllib.parse import quote
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_manifest as manifest
 from integrations import _argocd_shapes as shapes
+from integrations._argocd_project import Project, parse_project
 from integrations._argocd_rollouts import Rollout, parse_analysis, parse_rollout
 from integrations._argocd_shapes import (
     BACKEND,
@@ -133,9 +134,11 @@ class ApiApplications:
             raise unreadable(BACKEND, "no list of Applications")
         return [parse_application(each) for each in body["items"] or ()]
 
-    async def has_project(self, name: str) -> bool:
-        call = Call("GET", f"{ROOT}/projects/{_quoted(name)}", accept=frozenset({404}))
-        return (await self._http.send(call)).status != 404
+    async def project(self, name: str) -> Project | None:
+        answer = await self._http.send(
+            Call("GET", f"{ROOT}/projects/{_quoted(name)}", accept=frozenset({404}))
+        )
+        return parse_project(_object(answer)) if answer.status != 404 else None
 
     async def is_blocked(self, app: ArgoApplication) -> bool:
         body = await self._json(Call("GET", _path(app, "syncwindows"), params=self._of(app)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from integrations._argocd_project import Project
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_shapes import ArgoApplication, Asked, JournalEntry, ResourceStatus
 from integrations.ports import AnalysisResult, Finding, Preview
@@ -21,7 +22,7 @@ class Applications(Protocol):
         """All that carry the bot's mark."""
         ...
 
-    async def has_project(self, name: str) -> bool: ...
+    async def project(self, name: str) -> Project | None: ...
 
     async def preview(self, intent: Mapping[str, Any]) -> Preview:
         """What would be said to `put`. Raises BackendError where nobody said anything."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations import _argocd_manifest as manifest
+from integrations._argocd_project import Project, parse_project
 from integrations._argocd_rollouts import Rollout, abort_patch, parse_analysis, parse_rollout, resume_patch
 from integrations._argocd_shapes import (
     MANAGED_BY,
@@ -74,8 +75,9 @@ class ClusterApplications:
     async def _get(self, name: str) -> Object | None:
         return await self._kubernetes.get(APPLICATION, name, namespace=self._namespace)
 
-    async def has_project(self, name: str) -> bool:
-        return await self._kubernetes.get(PROJECT, name, namespace=self._namespace) is not None
+    async def project(self, name: str) -> Project | None:
+        found = await self._kubernetes.get(PROJECT, name, namespace=self._namespace)
+        return parse_project(found) if found is not None else None
 
     async def is_blocked(self, app: ArgoApplication) -> bool:  # noqa: ARG002 - the controller takes it and waits
         return False

@@ -126,6 +126,9 @@ class ArgoApplication:
     finalizers: tuple[str, ...]
     is_here: bool
     """Whether it runs in the cluster that Argo CD itself runs in."""
+    destination_namespace: str
+    destination_clusters: tuple[str, ...]
+    """Name and address, as far as it says them."""
     is_automated: bool
     target_revision: str
     sync_options: tuple[str, ...]
@@ -186,6 +189,7 @@ def _application(body: Json) -> ArgoApplication:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     policy, source = spec.get("syncPolicy") or {}, spec.get("source") or {}
     sync, health = status.get("sync") or {}, status.get("health") or {}
+    destination = spec.get("destination") or {}
     return ArgoApplication(
         name=str(metadata["name"]),
         namespace=str(metadata.get("namespace", "")),
@@ -200,7 +204,11 @@ def _application(body: Json) -> ArgoApplication:
         is_deleting=bool(metadata.get("deletionTimestamp")),
         is_refreshing=REFRESH_ANNOTATION in annotations,
         finalizers=tuple(metadata.get("finalizers") or ()),
-        is_here=_is_here(spec.get("destination") or {}),
+        is_here=_is_here(destination),
+        destination_namespace=str(destination.get("namespace") or ""),
+        destination_clusters=tuple(
+            str(destination[each]) for each in ("name", "server") if destination.get(each)
+        ),
         is_automated=_is_automated(policy),
         target_revision=str(source.get("targetRevision", "")),
         sync_options=tuple(policy.get("syncOptions") or ()),

@@ -36,6 +36,7 @@ from integrations._argocd_applications import Applications
 from integrations._argocd_canaries import Canaries
 from integrations._argocd_cluster import ClusterApplications
 from integrations._argocd_hook import ArgoHooks
+from integrations._argocd_project import closed_window, refusals
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_settings import Settings
 from integrations._argocd_shapes import BACKEND, ArgoApplication
@@ -90,12 +91,13 @@ class ArgoCD:
         if found is not None and not _is_ours(found, spec, request_id):
             return Preview(denials=(_taken(spec),))
         project = self._settings.placement.project_of(spec.team)
-        if not await self._applications.has_project(project):
+        rules = await self._applications.project(project)
+        if rules is None:
             return Preview(denials=(_no_project(project, spec.team),))
         intent = manifest.application_intent(
             spec, self._settings.placement, request_id=request_id, found=found
         )
-        return await self._applications.preview(intent)
+        return Preview(denials=refusals(rules, intent)) + await self._applications.preview(intent)
 
     async def manifests(
         self, service: str, environment: str, *, revision: str
@@ -109,7 +111,7 @@ class ArgoCD:
             if found is not None:
                 _require_adoptable(found, spec, request_id)
             project = self._settings.placement.project_of(spec.team)
-            if not await self._applications.has_project(project):
+            if await self._applications.project(project) is None:
                 raise _refuse(
                     _no_project(project, spec.team),
                     BackendErrorKind.INVALID,
@@ -155,9 +157,14 @@ class ArgoCD:
 
     async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
         app = await self._find(service, environment)
-        if app is None or not await self._applications.is_blocked(app):
+        project = await self._applications.project(app.project) if app is not None else None
+        if app is None or project is None:
             return None
-        return ClosedWindow("a sync window of its project is closed")
+        closed = closed_window(project, app, self._timing.now())
+        if closed is None and await self._applications.is_blocked(app):
+            # Argo CD's own word counts more than our reckoning.
+            return ClosedWindow(f"closed by a sync window of the project {project.name}")
+        return closed
 
     async def deploy(
         self, service: str, environment: str, *, revision: str, operation: str, actor: str

@@ -59,6 +59,7 @@ from integrations.ports import (
     Deployment,
     Finding,
     Health,
+    Marked,
     Phase,
     Preview,
     Surroundings,
@@ -135,6 +136,13 @@ class LocalProcesses:
     async def get_application(self, service: str, environment: str) -> Application | None:
         controller = self._find(service, environment)
         return await self._describe(controller) if controller is not None else None
+
+    async def list_marked(self) -> Sequence[Marked]:
+        states = [each.state for each in self._controllers.values()]
+        return [
+            Marked("application", one.service, one.request_id, one.environment, str(self._folder / one.name))
+            for one in states
+        ]
 
     async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
         name = f"{service}-{environment}"

@@ -29,7 +29,7 @@ class ArgoApi(httpx.AsyncBaseTransport):
     def __init__(self, brain: ArgoBrain) -> None:
         self.brain = brain
         self.apps: dict[str, Object] = {}
-        self.projects = {"orders", "default"}
+        self.projects: dict[str, Object] = {"orders": {"sourceRepos": ["*"]}, "default": {}}
         self.rollouts: dict[str, Object] = {}
         self.analyses: dict[str, Object] = {}
         self.tree: list[Object] = []
@@ -85,7 +85,7 @@ class ArgoApi(httpx.AsyncBaseTransport):
             return _ok({"items": [{"metadata": {"name": each}} for each in sorted(self.projects)]})
         if parts[0] not in self.projects:
             raise RefusedError(404, 5, f'appprojects.argoproj.io "{parts[0]}" not found')
-        return _ok({"metadata": {"name": parts[0]}})
+        return _ok({"metadata": {"name": parts[0]}, "spec": self.projects[parts[0]]})
 
     def _applications(self, method: str, parts: list[str], query: Object, body: Object) -> httpx.Response:
         if not parts:
@@ -104,6 +104,14 @@ class ArgoApi(httpx.AsyncBaseTransport):
                 return self._sync(app, body)
             case "DELETE", ["operation"]:
                 return self._terminate(app)
+            case "GET", ["manifests"]:
+                return _ok(
+                    {
+                        "manifests": [
+                            json.dumps({"kind": "ConfigMap", "metadata": {"name": query["revision"]}})
+                        ]
+                    }
+                )
             case "GET", ["syncwindows"]:
                 return _ok(self.windows)
             case "GET", ["resource-tree"]:

@@ -19,7 +19,7 @@ from argo_api import TOKEN, ArgoApi, merge
 from argo_brain import ArgoBrain, Object
 from kube import Admin, FaultyWire, Server, haste
 
-from integrations._argocd_cluster import ANALYSIS_RUN, APPLICATION, ROLLOUT
+from integrations._argocd_cluster import ANALYSIS_RUN, APPLICATION, PROJECT, ROLLOUT
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations.argocd import ArgoCD, Settings, connect_api, connect_cluster
 from integrations.ports import ApplicationSpec, Deployment
@@ -64,6 +64,10 @@ class World(Protocol):
         ...
 
     async def add_analysis(self, body: Object) -> None: ...
+
+    async def set_project(self, **spec: Any) -> None:
+        """An AppProject of the service's own, and the bot set up for it."""
+        ...
 
     def reopen(self, **settings: Any) -> ArgoCD:
         """The bot started anew: it remembers nothing that is not written down."""
@@ -190,6 +194,12 @@ class ClusterWorld:
     async def add_analysis(self, body: Object) -> None:
         await self._admin.call("POST", ANALYSIS_RUN.path(namespace="orders-production"), body)
 
+    async def set_project(self, **spec: Any) -> None:
+        body = {"kind": "AppProject", "metadata": {"name": self.service, "namespace": NAMESPACE}}
+        allowed = {"sourceRepos": ["*"], **spec}
+        await self._admin.apply({"apiVersion": PROJECT.api_version, **body, "spec": allowed})
+        self.delivery = self.reopen(project=self.service)
+
 
 @asynccontextmanager
 async def open_cluster_world(server: Server, admin: Admin) -> AsyncIterator[ClusterWorld]:
@@ -248,6 +258,10 @@ class ApiWorld:
 
     async def add_analysis(self, body: Object) -> None:
         self.api.analyses[body["metadata"]["name"]] = body
+
+    async def set_project(self, **spec: Any) -> None:
+        self.api.projects[self.service] = {"sourceRepos": ["*"], **spec}
+        self.delivery = self.reopen(project=self.service)
 
 
 @asynccontextmanager
