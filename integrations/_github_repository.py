@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._forge_api import MISSING, segment
-from integrations._forge_mark import MANAGED_TOPIC, marked_description, undone_names
+from integrations._forge_mark import MANAGED_TOPIC, is_undone, marked_description, undone_names
 from integrations._forge_refusals import Refusals
 from integrations._forge_undo import undo_creation
 from integrations._github_api import Api
@@ -30,6 +30,8 @@ from integrations._http import Call
 
 RULESET: Final = "platform-bot: releases move by promotion"
 TEAM_MEDIA_TYPE: Final = "application/vnd.github.v3.repository+json"
+LISTED: Final = 100_000
+"""As many repositories as one organisation of GitHub may have."""
 ROLES: Final[Mapping[str, str]] = {"pull": "read", "push": "write"}
 """Permission we ask for -> role GitHub reports; the others have one name."""
 
@@ -89,6 +91,12 @@ class Repositories:
                 fix=f"Give it the topic {MANAGED_TOPIC} if the platform may promote it.",
             )
         return found
+
+    async def marked(self) -> list[RepositoryAnswer]:
+        """Every repository of the organisation with our mark that was not undone."""
+        path = f"/orgs/{segment(self._blueprint.organisation)}/repos"
+        listed = await self._api.pages(path, RepositoryAnswer, limit=LISTED)
+        return [one for one in listed if one.request_id and not is_undone(one.name, one.request_id)]
 
     async def ensure(self, name: str, *, description: str, team: str, request_id: str) -> RepositoryAnswer:
         REFUSALS.check_request_id(request_id)

@@ -123,16 +123,14 @@ class PostgresClaims:
             return None
         return self._describe(role, role.mark)
 
-    async def list_of(self, service: str) -> Sequence[Claim]:
+    async def list_all(self) -> Sequence[Claim]:
         if not self._server.has_data:
             return []
         await self._server.ensure_running()
         async with self._server.connect() as connection:
             rows = await connection.fetch(_ROLES + " ORDER BY r.rolname")
         roles = [parse_role(row) for row in rows]
-        return [
-            self._describe(each, each.mark) for each in roles if each.mark and each.mark.service == service
-        ]
+        return [self._describe(each, each.mark) for each in roles if each.mark]
 
     async def remove(self, name: str, environment: str, *, request_id: str) -> None:
         """Raises PermanentBackendError(DENIED) while the database holds anything."""

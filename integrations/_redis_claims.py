@@ -89,8 +89,8 @@ class RedisClaims:
         number = _number_of(marks, name, environment)
         return self._claim(marks[number], number) if number is not None else None
 
-    async def list_of(self, service: str) -> Sequence[Claim]:
-        return [self._claim(mark, number) for number, mark in self._read().items() if mark.service == service]
+    async def list_all(self) -> Sequence[Claim]:
+        return [self._claim(mark, number) for number, mark in self._read().items()]
 
     async def remove(self, name: str, environment: str, *, request_id: str) -> None:
         async with self._lock:

@@ -25,7 +25,7 @@ from integrations._kubernetes import Kubernetes, Object, Selection, being_delete
 from integrations._kubernetes_cluster import find_cluster
 from integrations._kubernetes_dry_run import preview_claim
 from integrations._namespace_rule import NamespaceRule, fixed_namespaces, namespace_of
-from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Phase, Preview, Surroundings
+from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Marked, Phase, Preview, Surroundings
 
 PORT: Final = "infrastructure"
 _OURS: Final[Mapping[str, str]] = {shapes.MANAGED_BY: shapes.MANAGER}
@@ -92,7 +92,7 @@ class _Found:
 
 
 class Crossplane:
-    """Implements `integrations.ports.Infrastructure`."""
+    """Implements `integrations.ports.Infrastructure` and `Inventory`."""
 
     def __init__(self, settings: Settings, kubernetes: Kubernetes) -> None:
         self._settings = settings
@@ -153,6 +153,10 @@ class Crossplane:
     async def list_claims(self, service: str) -> Sequence[Claim]:
         selection = Selection(labels={**_OURS, shapes.SERVICE: service})
         return [self._claim(each) for each in await self._everywhere(selection)]
+
+    async def list_marked(self) -> Sequence[Marked]:
+        """Ours everywhere, those in no namespace of a present team included."""
+        return [_marked(each) for each in await self._everywhere(Selection(labels=_OURS))]
 
     async def remove_claim(self, name: str, *, environment: str, request_id: str) -> None:
         for found in await self._find(name, environment):
@@ -305,6 +309,12 @@ def _manager(request_id: str) -> str:
 
 def _secret_name(settings: KindSettings, name: str) -> str:
     return settings.connection_secret.format(name=name) if settings.connection_secret else ""
+
+
+def _marked(found: _Found) -> Marked:
+    metadata, where = found.object["metadata"], _label(found.object, shapes.ENVIRONMENT)
+    place = f"{metadata['namespace']}/{metadata['name']}"
+    return Marked("claim", metadata["name"], found.request_id or "", where, place)
 
 
 def _label(item: Object, name: str) -> str:

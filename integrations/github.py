@@ -38,6 +38,7 @@ from integrations.ports import (
     Comparison,
     DeploymentState,
     Finding,
+    Marked,
     ReleaseRef,
     RenderedTree,
     Repository,
@@ -151,7 +152,7 @@ class Settings(BaseModel):
 
 
 class GitHub:
-    """Implements `integrations.ports.CodeHost`, `DeploymentReports` and `Hooked`."""
+    """Implements `integrations.ports.CodeHost`, `DeploymentReports`, `Inventory` and `Hooked`."""
 
     def __init__(
         self,
@@ -175,6 +176,9 @@ class GitHub:
             self._api, organisation=self._settings.organisation, installation=self._installation
         )
         return [*found, self.hooks.finding()]
+
+    def breaker_state(self) -> str:
+        return self._api.http.breaker_state()
 
     async def find_repository(self, name: str) -> Repository | None:
         found = await self._repositories.find(name)
@@ -222,6 +226,12 @@ class GitHub:
         )
 
     # ------------------------------------------------------------ beside the port
+
+    async def list_marked(self) -> Sequence[Marked]:
+        return [
+            Marked("repository", one.name, one.request_id or "", place=one.html_url)
+            for one in await self._repositories.marked()
+        ]
 
     async def report_deployment(
         self,

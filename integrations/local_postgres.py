@@ -27,7 +27,7 @@ from integrations._postgres_binaries import find_binaries
 from integrations._postgres_claims import PostgresClaims
 from integrations._postgres_server import PostgresServer
 from integrations._redis_claims import RedisClaims
-from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Preview, Surroundings
+from integrations.ports import Claim, ClaimSpec, Finding, Infrastructure, Marked, Preview, Surroundings
 
 PORT: Final = "infrastructure"
 
@@ -102,8 +102,17 @@ class LocalInfrastructure:
         return found
 
     async def list_claims(self, service: str) -> Sequence[Claim]:
-        numbers = await self._redis.list_of(service) if self._redis is not None else []
-        return [*await self._postgres.list_of(service), *numbers]
+        return [each for each in await self._claims() if each.service == service]
+
+    async def list_marked(self) -> Sequence[Marked]:
+        return [
+            Marked("claim", each.name, each.request_id or "", each.environment, each.external_id)
+            for each in await self._claims()
+        ]
+
+    async def _claims(self) -> Sequence[Claim]:
+        numbers = await self._redis.list_all() if self._redis is not None else []
+        return [*await self._postgres.list_all(), *numbers]
 
     async def remove_claim(self, name: str, *, environment: str, request_id: str) -> None:
         await self._postgres.remove(name, environment, request_id=request_id)

@@ -110,6 +110,14 @@ def create(fake: FakeGitHub, organisation: str, *, body: Any, **_: Any) -> Answe
     return 201, shown(repo)
 
 
+@route("GET", r"/orgs/([^/]+)/repos")
+def list_all(fake: FakeGitHub, organisation: str, *, request: Any, query: Any, **_: Any) -> Answer:
+    if organisation != ORGANISATION:
+        raise Refusal(404, "Not Found")
+    visible = [one for one in fake.state.repos.values() if one.name not in fake.state.invisible]
+    return fake.paged([shown(one) for one in visible], request, query)
+
+
 @route("GET", REPO)
 def get(fake: FakeGitHub, owner: str, by_id: str, name: str, *, request: Any, **_: Any) -> Answer:
     return 200, shown(repository(fake, owner, by_id, name, request))

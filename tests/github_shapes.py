@@ -116,6 +116,7 @@ CALLS: dict[str, tuple[Schema, dict[int, Schema]]] = {
         ),
         {201: REPOSITORY},
     ),
+    "GET /orgs/{org}/repos": (NOTHING, {200: listed(REPOSITORY)}),
     f"GET {REPO}": (NOTHING, {200: REPOSITORY}),
     f"PATCH {REPO}": (sent({}, name=TEXT, archived=FLAG), {200: REPOSITORY}),
     f"DELETE {REPO}": (NOTHING, {204: NOTHING}),

@@ -13,7 +13,7 @@ from kube import api_status
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from integrations._crossplane import REQUEST_ID
 from integrations.crossplane import Crossplane
-from integrations.ports import Claim, Phase
+from integrations.ports import Claim, Inventory, Phase
 
 
 # ---------------------------------------------------------------- the life of a claim
@@ -99,6 +99,24 @@ async def test_claims_are_found_by_name_and_by_service_whichever_style(place: Pl
     ]
     assert await place.bot.get_claim("orders-staging-db", environment="elsewhere") is None
     assert await place.bot.get_claim("nothing-staging-db", environment=place.environment) is None
+
+
+async def test_what_carries_our_mark_is_listed_with_its_place(place: Place) -> None:
+    await place.bot.ensure_claim(place.spec(), request_id="r1")
+    await place.bot.ensure_claim(place.spec("orders-staging-cache", "redis"), request_id="r2")
+    theirs = {
+        "apiVersion": CLAIMS.api_version,
+        "kind": CLAIMS.kind,
+        "metadata": {"name": "theirs", "namespace": place.namespace},
+        "spec": {"engine": "mysql", "size": "large"},
+    }
+    await place.admin.apply(theirs)
+    assert isinstance(place.bot, Inventory)
+    listed = [one for one in await place.bot.list_marked() if one.environment == place.environment]
+    assert sorted((one.kind, one.name, one.request_id, one.place) for one in listed) == [
+        ("claim", "orders-staging-cache", "r2", f"{place.namespace}/orders-staging-cache"),
+        ("claim", "orders-staging-db", "r1", f"{place.namespace}/orders-staging-db"),
+    ]
 
 
 # ---------------------------------------------------------------- other people's objects

@@ -21,7 +21,7 @@ from bot.errors import BackendErrorKind
 from integrations import github
 from integrations._forge_mark import marked_description, undone_names
 from integrations._github_git import batches
-from integrations.ports import ComparisonStatus, DeploymentState
+from integrations.ports import ComparisonStatus, DeploymentState, Inventory
 
 
 @pytest.fixture
@@ -376,3 +376,20 @@ async def test_what_was_never_shown_is_not_taken_back(host: github.GitHub, fake:
     sha = await start(host)
     await show(host, sha, DeploymentState.INACTIVE, "req-2.1.deploy")
     assert fake.repo().deployments == []
+
+
+# ---------------------------------------------------------------- what carries our mark
+
+
+async def test_what_carries_our_mark_can_be_listed_but_not_what_was_undone(
+    host: github.GitHub, fake: FakeGitHub
+) -> None:
+    for number in range(120):
+        fake.add_repo(f"theirs-{number}", description="Mine")
+    await create(host)
+    await host.remove_repository("orders", request_id=REQUEST)
+    await create(host, "req-2")
+    assert isinstance(host, Inventory)
+    (found,) = await host.list_marked()
+    assert (found.kind, found.name, found.request_id) == ("repository", "orders", "req-2")
+    assert found.place == "https://github.com/acme/orders"

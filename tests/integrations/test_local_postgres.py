@@ -28,7 +28,7 @@ from integrations._claim_files import claim_key, parse_identifier, parse_mark
 from integrations._postgres_binaries import copy_wheel, find_binaries, parse_version
 from integrations._scram import scram_matches, scram_verifier
 from integrations.local_postgres import Settings
-from integrations.ports import Claim, ClaimSpec, EntityStore, Infrastructure, Phase, Surroundings
+from integrations.ports import Claim, ClaimSpec, EntityStore, Infrastructure, Inventory, Phase, Surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,6 +128,10 @@ async def test_a_claim_becomes_a_database_that_the_service_can_use(
     assert await infrastructure.get_claim(spec.name, environment="staging") == claim
     assert await infrastructure.list_claims(spec.service) == [claim]
     assert await infrastructure.list_claims("another") == []
+    assert isinstance(infrastructure, Inventory)
+    (marked,) = [one for one in await infrastructure.list_marked() if one.name == spec.name]
+    assert (marked.kind, marked.request_id, marked.environment) == ("claim", claim.request_id, "staging")
+    assert marked.place == claim.external_id
 
 
 async def test_the_secret_lies_in_a_file_for_the_owner_only(
@@ -517,6 +521,8 @@ async def test_redis_claims_get_a_number_of_their_own(
         assert set(fake.passwords) == {"p@ss"}
         assert await infrastructure.get_claim(spec.name, environment="staging") == claim
         assert await infrastructure.list_claims(spec.service) == [claim]
+        assert isinstance(infrastructure, Inventory)
+        assert [one.place for one in await infrastructure.list_marked()] == [claim.external_id]
         with pytest.raises(PermanentBackendError) as foreign:
             await infrastructure.ensure_claim(wish, request_id="req-2")
         assert foreign.value.kind is BackendErrorKind.ALREADY_EXISTS

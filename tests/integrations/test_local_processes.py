@@ -30,6 +30,7 @@ from integrations.ports import (
     Deployment,
     EntityStore,
     Health,
+    Inventory,
     Phase,
     Surroundings,
     SyncStatus,
@@ -704,6 +705,10 @@ async def test_removing_stops_the_service_and_leaves_nothing(
     await finished(delivery, "op-1")
     pid = await pid_of((await running(delivery, revision)).url)
 
+    assert isinstance(delivery, Inventory)
+    (marked,) = await delivery.list_marked()
+    assert (marked.kind, marked.name, marked.environment) == ("application", "orders", "staging")
+    assert marked.request_id == "req-1"
     await delivery.remove_application("orders", "staging", request_id="req-other")
     assert is_running(pid)
     await delivery.remove_application("orders", "staging", request_id="req-1")
