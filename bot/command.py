@@ -48,6 +48,7 @@ from integrations.ports import (
 )
 
 Blocks = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,10 @@ class Context(Protocol):
         """None where Slack knows no such person."""
         ...
 
+    async def share(self, key: str, question: Callable[[], Awaitable[T]]) -> T:
+        """What a backend answers, shared with everybody who asks the same at this moment. For showing, never for a plan."""
+        ...
+
     async def observed(self, record: DeploymentRecord) -> None:
         """Keep what a backend said, so that it can still be told when the backend is away."""
         ...
@@ -311,7 +316,6 @@ class StepKind:
     undo: UndoFunction | None = None
 
 
-A = TypeVar("A", bound=Args)
 
 ScopeFunction = Callable[[Any, Actor, Platform, Knowledge], Awaitable[Scope]]
 AnswerFunction = Callable[[Context, Any], Awaitable[Reply]]

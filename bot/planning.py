@@ -6,10 +6,10 @@ what `replan` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bot import access
 from bot.command import Backends, Command, Knowledge, Reply
@@ -28,10 +28,12 @@ from bot.domain import (
     plan_hash,
 )
 from bot.errors import NotAuthorizedError, PlatformError, TemporaryBackendError
+from bot.freshness import Freshness
 from bot.policy import Facts, blocking, evaluate
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 
 class People(Protocol):
@@ -72,6 +74,7 @@ class Conversation:
     knowledge: Memory
     commands: Mapping[str, Command]
     people: People
+    freshness: Freshness
     decider: Decider | None
     """None while planning: a plan decides nothing."""
 
@@ -88,6 +91,11 @@ class Conversation:
     async def find_person(self, user_id: str) -> Actor | None:
         actor = await self.people.actor(user_id)
         return None if actor.kind is PersonKind.UNKNOWN else actor
+
+    async def share(self, key: str, question: Callable[[], Awaitable[T]]) -> T:
+        if self.decider is None:
+            raise TypeError("A plan asks for itself.")
+        return await self.freshness.share(key, question)
 
     async def observed(self, record: DeploymentRecord) -> None:
         await self.knowledge.record_observed_deployment(record)
@@ -137,6 +145,7 @@ class Planner:
         self._knowledge = knowledge
         self._people = people
         self._clock = clock
+        self._freshness = Freshness()
 
     def conversation(self, actor: Actor, *, decider: Decider | None, request_id: str = "") -> Conversation:
         return Conversation(
@@ -148,6 +157,7 @@ class Planner:
             knowledge=self._knowledge,
             commands=self._commands,
             people=self._people,
+            freshness=self._freshness,
             decider=decider,
         )
 

@@ -109,16 +109,23 @@ async def _service(ctx: Context, service: Service) -> Reply:
     return Reply(f"{service.name}: {said}", views.fit(blocks))
 
 
+_Answers = tuple[list[Place], Sequence[Claim] | Unknown, Sequence[MonthlyCost] | Unknown | None]
+
+
 async def _asked(
     ctx: Context, service: Service, open_requests: Sequence[Request]
 ) -> tuple[list[Place], Sequence[Claim] | Unknown]:
-    """Everybody at once, so that all of it takes as long as the slowest."""
+    """Everybody at once, so that all of it takes as long as the slowest, and once for all who ask at this moment."""
     last = [await ctx.knowledge.last_deployment(service.name, one.name) for one in ctx.platform.environments]
-    places, claims, costs = await asyncio.gather(
-        asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
-        ask(ctx.backends.infrastructure.list_claims(service.name)),
-        _costs(ctx.backends, service),
-    )
+
+    async def question() -> _Answers:
+        return await asyncio.gather(
+            asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
+            ask(ctx.backends.infrastructure.list_claims(service.name)),
+            _costs(ctx.backends, service),
+        )
+
+    places, claims, costs = await ctx.share(f"status {service.name}", question)
     return [
         replace(
             place,

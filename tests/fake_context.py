@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 import people_made as made
 from fake_backends import FakeBackends
@@ -31,6 +32,7 @@ from bot.domain import (
 from bot.registry import load_commands
 
 REQUEST_ID = "r-7k2m9xq"
+T = TypeVar("T")
 
 
 def make_service(name: str = "orders", **changes: object) -> Service:
@@ -177,6 +179,7 @@ class FakeContext:
     commands: Mapping[str, Command] = field(default_factory=load_commands)
     people: dict[str, Actor] = field(default_factory=dict)
     said: list[tuple[str, ...]] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def may(self, permission: str, *, team: str = "") -> bool:
         return access.may(self.actor, permission, team=team, platform=self.platform) is None
@@ -190,6 +193,10 @@ class FakeContext:
 
     async def find_person(self, user_id: str) -> Actor | None:
         return self.people.get(user_id)
+
+    async def share(self, key: str, question: Callable[[], Awaitable[T]]) -> T:
+        self.shared.append(key)
+        return await question()
 
     async def observed(self, record: DeploymentRecord) -> None:
         self.knowledge.deployments.insert(0, record)
