@@ -167,6 +167,10 @@ class ArgoApplication:
     def remembered(self, key: str) -> JournalEntry | None:
         return next((each for each in reversed(self.journal) if each.key == key), None)
 
+    @property
+    def place(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
     def is_of(self, service: str, environment: str) -> bool:
         """Whether it is the bot's for this service: two services may add up to one name (`a`, `b-c` and `a-b`, `c`)."""
         ours = (MANAGED_BY, service, environment)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bot.errors import BackendErrorKind, PermanentBackendError, foreign_text
 from integrations._kubernetes import Object, Resource
-from integrations.ports import KEY_NAME, Phase, SecretSpec, SyncedSecret
+from integrations.ports import KEY_NAME, Marked, Phase, SecretSpec, SyncedSecret
 
 BACKEND: Final = "External Secrets"
 GROUP: Final = "external-secrets.io"
@@ -106,6 +106,14 @@ def is_ours(live: Object) -> bool:
 
 def request_of(live: Object) -> str | None:
     return (live["metadata"].get("annotations") or {}).get(REQUEST_ID)
+
+
+def marks(live: Object) -> list[Marked]:
+    metadata = live["metadata"]
+    where = (metadata.get("labels") or {}).get(ENVIRONMENT, "")
+    place = f"{metadata['namespace']}/{metadata['name']}"
+    requests = [each for each in (request_of(live), *added_by(live).values()) if each]
+    return [Marked("secret", metadata["name"], each, where, place) for each in dict.fromkeys(requests)]
 
 
 def added_by(live: Object | None) -> dict[str, str]:

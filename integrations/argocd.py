@@ -52,6 +52,7 @@ from integrations.ports import (
     DeployedRevision,
     Deployment,
     Finding,
+    Marked,
     Phase,
     Preview,
     Surroundings,
@@ -64,7 +65,7 @@ ATTEMPTS: Final = 4
 
 
 class ArgoCD:
-    """Implements `integrations.ports.Delivery`."""
+    """Implements `integrations.ports.Delivery` and `Inventory`."""
 
     def __init__(
         self, settings: Settings, applications: Applications, *, timing: Timing, secrets: Mapping[str, str]
@@ -142,9 +143,11 @@ class ArgoCD:
         known = self._judge(app, app.last.asked.key, canary=canary)
         return describe_canary(known) if known is not None else ""
 
-    async def list_applications(self) -> Sequence[Application]:
-        """All that the bot has created, whichever request: for telling what no request knows any more."""
-        return [self._describe(each, unhealthy=()) for each in await self._applications.find_ours()]
+    async def list_marked(self) -> Sequence[Marked]:
+        return [
+            Marked("application", each.service, each.request_id or "", each.environment, each.place)
+            for each in await self._applications.find_ours()
+        ]
 
     async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
         """With its workloads: the finalizer that does it is put on for the purpose, and taken for granted nowhere else."""

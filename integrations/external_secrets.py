@@ -23,7 +23,7 @@ from integrations._external_secrets_check import check_all
 from integrations._external_secrets_shapes import BACKEND, EXTERNAL_SECRETS, GROUP, VERSION, Rules
 from integrations._kubernetes import Kubernetes, Object, Selection, being_deleted, open_kubernetes
 from integrations._kubernetes_cluster import find_cluster
-from integrations.ports import Finding, SecretSpec, SecretSync, Surroundings, SyncedSecret
+from integrations.ports import Finding, Marked, SecretSpec, SecretSync, Surroundings, SyncedSecret
 
 PORT: Final = "secret_sync"
 _PLACES: Final = {"team", "service", "environment"}
@@ -82,7 +82,7 @@ def _fields(rule: str) -> set[str]:
 
 
 class ExternalSecrets:
-    """Implements `integrations.ports.SecretSync`."""
+    """Implements `integrations.ports.SecretSync` and `Inventory`."""
 
     def __init__(self, settings: Settings, kubernetes: Kubernetes) -> None:
         self._settings = settings
@@ -135,6 +135,13 @@ class ExternalSecrets:
         listing = await self._kubernetes.list(EXTERNAL_SECRETS, Selection(labels=labels))
         found = [item for item in listing.items if item["metadata"]["name"] == shapes.secret_name(service)]
         return self._synced(found[0]) if found else None
+
+    async def list_marked(self) -> Sequence[Marked]:
+        """Once for each request that added keys: one may be known, and another not."""
+        await self._require_version()
+        ours = Selection(labels={shapes.MANAGED_BY: shapes.MANAGER})
+        items = (await self._kubernetes.list(EXTERNAL_SECRETS, ours)).items
+        return [each for item in items for each in shapes.marks(item)]
 
     async def remove_keys(self, spec: SecretSpec, *, request_id: str) -> None:
         shapes.require_names(spec)

@@ -30,7 +30,7 @@ from bot.errors import (
     TemporaryBackendError,
 )
 from integrations import _argocd_manifest as manifest
-from integrations.ports import ApplicationSpec, Health, Phase, SyncStatus
+from integrations.ports import ApplicationSpec, Health, Inventory, Phase, SyncStatus
 
 
 @pytest.fixture(params=WAYS)
@@ -108,9 +108,13 @@ async def test_ensuring_twice_changes_nothing_and_keeps_what_runs(world: World) 
 async def test_everything_the_bot_created_can_be_listed(world: World) -> None:
     await create(world)
     await world.delivery.ensure_application(wish(world, "staging", "main"), request_id="req9")
-    listed = await world.delivery.list_applications()
-    ours = [(each.environment, each.request_id) for each in listed if each.service == world.service]
-    assert sorted(ours) == [("production", "req0"), ("staging", "req9")]
+    assert isinstance(world.delivery, Inventory)
+    listed = await world.delivery.list_marked()
+    ours = [(one.environment, one.request_id, one.place) for one in listed if one.name == world.service]
+    assert sorted(ours) == [
+        ("production", "req0", f"argocd/{world.service}-production"),
+        ("staging", "req9", f"argocd/{world.service}-staging"),
+    ]
     assert world.delivery.breaker_state() == "closed"
 
 

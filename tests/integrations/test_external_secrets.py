@@ -19,7 +19,7 @@ from integrations import _external_secrets_shapes as shapes
 from integrations._external_secrets_shapes import EXTERNAL_SECRETS
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations.external_secrets import ExternalSecrets
-from integrations.ports import Phase, SecretSpec
+from integrations.ports import Inventory, Phase, SecretSpec
 
 KEY, OTHER = "STRIPE_API_KEY", "MAIL_PASSWORD"
 
@@ -99,6 +99,19 @@ async def test_it_is_found_by_service_and_environment_in_whichever_namespace(syn
     assert (found.keys, found.phase, found.environment) == ((KEY,), Phase.READY, place.environment)
     assert await place.bot.get_secret("orders", "elsewhere") is None
     assert await place.bot.get_secret("payments", place.environment) is None
+
+
+async def test_it_is_listed_for_each_request_that_added_keys(synced_place: Place) -> None:
+    place = synced_place
+    await place.add(KEY, request_id="r1")
+    await place.add(KEY, OTHER, request_id="r2")
+    assert isinstance(place.bot, Inventory)
+    here = [one for one in await place.bot.list_marked() if one.environment == place.environment]
+    assert [(one.kind, one.name, one.request_id) for one in here] == [
+        ("secret", NAME, "r1"),
+        ("secret", NAME, "r2"),
+    ]
+    assert {one.place for one in here} == {f"{place.namespace}/{NAME}"}
 
 
 # ---------------------------------------------------------------- undo
