@@ -87,6 +87,7 @@ def place_panel(place: Place) -> views.Block:
             *_evidence(place.evidence),
             *_secrets(place.secrets),
             *_cost(place),
+            *_unanswered(place),
         ]
     return views.section(_within(rows))
 
@@ -148,16 +149,33 @@ def _aside(text: str, limit: int = 300) -> str:
     return f"_{views.escape(views.cut(text, limit))}_"
 
 
-def _unknown(what: str, unknown: Unknown) -> str:
-    return f":grey_question: {what} unknown · {_aside(unknown.why, 200)}"
+def _unknown(what: str, why: str) -> str:
+    return f":grey_question: {what} unknown · {_aside(why, 200)}"
+
+
+def _unanswered(place: Place) -> list[str]:
+    """One line for each reason: where the network is away, everybody is away for the same one."""
+    reasons: dict[str, list[str]] = {}
+    for what, answer in (
+        ("signals", place.signals),
+        ("vulnerabilities", place.evidence),
+        ("policies", place.evidence),
+        ("secrets", place.secrets),
+        ("measured cost", place.costs),
+    ):
+        if isinstance(answer, Unknown):
+            reasons.setdefault(answer.why, []).append(what)
+    return [_unknown(_capital(_listed(what)), why) for why, what in reasons.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _signals(signals: Signals | Unknown | None) -> list[str]:
-    if signals is None:
+    if not isinstance(signals, Signals):
         return []
-    if isinstance(signals, Unknown):
-        return [_unknown("Signals", signals)]
-    text = f":chart_with_upwards_trend: {_capital(describe(signals))} over {span(signals.window_seconds)}"
+    text = f"{_capital(describe(signals))} over {span(signals.window_seconds)}"
     if signals.warnings:
         text += f" · _perhaps incomplete: {views.escape(views.cut(signals.warnings[0], 100))}_"
     return [text + (f" · {views.link(signals.dashboard_url, 'dashboard')}" if signals.dashboard_url else "")]
@@ -168,11 +186,7 @@ def _capital(text: str) -> str:
 
 
 def _evidence(reports: Sequence[EvidenceReport] | Unknown | None) -> list[str]:
-    if reports is None:
-        return []
-    if isinstance(reports, Unknown):
-        return [_unknown("Vulnerabilities and policies", reports)]
-    return [evidence_line(report) for report in reports]
+    return [] if reports is None or isinstance(reports, Unknown) else list(map(evidence_line, reports))
 
 
 def evidence_line(report: EvidenceReport) -> str:
@@ -181,7 +195,7 @@ def evidence_line(report: EvidenceReport) -> str:
     source = f" ({views.escape(report.source)})" if report.source else ""
     if report.verdict is EvidenceVerdict.UNKNOWN:
         what = "Vulnerabilities" if vulnerabilities else "Policies"
-        return _unknown(f"{what}{source}", Unknown(report.message))
+        return _unknown(f"{what}{source}", report.message)
     mark = ":white_check_mark:" if report.verdict is EvidenceVerdict.CLEAN else ":warning:"
     if report.verdict is EvidenceVerdict.CLEAN:
         found = "No known vulnerabilities" if vulnerabilities else "All policies met"
@@ -198,28 +212,22 @@ def evidence_line(report: EvidenceReport) -> str:
 
 
 def _secrets(secrets: Secrets | Unknown | None) -> list[str]:
-    if secrets is None:
-        return []
-    if isinstance(secrets, Unknown):
-        return [_unknown("Secrets", secrets)]
-    return list(secret_lines(secrets.synced, secrets.keys))
+    return list(secret_lines(secrets.synced, secrets.keys)) if isinstance(secrets, Secrets) else []
 
 
 def _cost(place: Place) -> list[str]:
-    """What was measured beside what the price table says."""
-    table = place.estimate
-    estimate = f"{_amount(table.monthly, table.currency)} by the price table" if table else ""
-    if isinstance(place.costs, Unknown):
-        return [_unknown("Cost", place.costs) + (f" · {estimate} a month" if estimate else "")]
-    measured = [one for one in place.costs or () if one.environment == place.environment.name]
+    """`9.40 USD a month, measured over 7 days · 12 EUR by the price table`."""
     parts = []
-    if measured:
-        amount = _amount(sum(one.amount for one in measured), measured[0].currency)
-        parts.append(f"{amount} measured over {measured[0].window_days} days")
-    elif place.costs is not None:
-        parts.append("nothing measured")
-    parts += [estimate] if estimate else []
-    return [f":moneybag: A month: {', '.join(parts)}"] if parts else []
+    if place.costs is not None and not isinstance(place.costs, Unknown):
+        measured = [one for one in place.costs if one.environment == place.environment.name]
+        parts += [
+            f"{_amount(one.amount, one.currency)} a month, measured over {views.count(one.window_days, 'day')}"
+            for one in measured
+        ] or ["No cost measured"]
+    if place.estimate:
+        by = "by the price table" if parts else "a month by the price table"
+        parts.append(f"{_amount(place.estimate.monthly, place.estimate.currency)} {by}")
+    return [" · ".join(parts)] if parts else []
 
 
 def _amount(amount: float, currency: str) -> str:
