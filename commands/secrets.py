@@ -308,6 +308,7 @@ command = Command(
         "placeholders": StepKind(do_placeholders, undo_placeholders),
         "sync": StepKind(do_sync, undo_sync),
     },
+    confirm=True,
     confirm_label="Add",
     position=45,
     needs="secret_store",
