@@ -128,10 +128,11 @@ class Life:
 
 
 class Nursery:
-    """The process that has imported everything and forks one life after the other."""
+    """The process that has imported everything and forks one life after the other, for all stories of a test process."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._life: Life | None = None
 
     @classmethod
     @asynccontextmanager
@@ -153,15 +154,24 @@ class Nursery:
             await process.wait()
 
     async def start(self, job: dict[str, Any]) -> Life:
+        """Ends the life before this one, should a test have failed and left it."""
+        await self._bury()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
         await self._process.stdin.drain()
         pid = await self._hear("pid")
-        return Life(pid, asyncio.create_task(self._hear("code")))
+        self._life = Life(pid, asyncio.create_task(self._hear("code")))
+        return self._life
+
+    async def _bury(self) -> None:
+        if self._life is not None and not self._life.is_over:
+            os.kill(self._life.pid, signal.SIGKILL)
+            await self._life.code
 
     async def _hear(self, what: str) -> int:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
+        assert line, "the process that forks lives has ended: what it said is in the test's stderr"
         return int(json.loads(line)[what])
 
 
@@ -228,13 +238,14 @@ class Workshop:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path, new_database: Callable[[str], str]) -> AsyncIterator[Workshop]:
+    async def open(
+        cls, folder: Path, nursery: Nursery, new_database: Callable[[str], str]
+    ) -> AsyncIterator[Workshop]:
         mark = f"crash-{secrets.token_hex(6)}"
         write_golden_paths(folder / "golden_paths", mark)
         config = write_config(folder, first_port=21000 + os.getpid() % 400 * 20)
         with no_process_left(mark):
-            async with Nursery.open() as nursery:
-                yield cls(folder, nursery, new_database, mark, config)
+            yield cls(folder, nursery, new_database, mark, config)
 
     @property
     def state(self) -> Path:
