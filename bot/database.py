@@ -86,13 +86,13 @@ def sqlite_file(url: URL) -> Path:
 class Engines:
     """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write.
 
-    `direct` writes too, and is for a thread of its own: what waits on the loop costs a visit to a thread for each statement
-    on SQLite, and a greenlet on both.
+    `direct` and `glance` block, and are for threads of their own: a transaction that writes, and single statements that read.
     """
 
     writer: AsyncEngine
     reader: AsyncEngine
     direct: Engine
+    glance: Engine
 
 
 @asynccontextmanager
@@ -102,6 +102,7 @@ async def open_engines(url: URL) -> AsyncIterator[Engines]:
         yield engines
     finally:
         engines.direct.dispose()
+        engines.glance.dispose()
         await engines.reader.dispose()
         await engines.writer.dispose()
 
@@ -111,13 +112,15 @@ def _sqlite_engines(url: URL) -> Engines:
     direct = sa.create_engine(url.set(drivername="sqlite"))
     event.listen(direct, "connect", _configure_sqlite)
     event.listen(direct, "begin", _begin_immediate)
+    glance = sa.create_engine(url.set(drivername="sqlite"))
+    event.listen(glance, "connect", _configure_sqlite_reader)
     event.listen(writer.sync_engine, "connect", _configure_sqlite)
     event.listen(reader.sync_engine, "connect", _configure_sqlite_reader)
     # A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once, whatever the
     # timeout. So writers ask for the lock when they begin, and readers, which never need it, begin without.
     event.listen(writer.sync_engine, "begin", _begin_immediate)
     event.listen(reader.sync_engine, "begin", _begin_deferred)
-    return Engines(writer, reader, direct)
+    return Engines(writer, reader, direct, glance)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -159,12 +162,13 @@ def _postgresql_engines(url: URL) -> Engines:
     # A process that is frozen in the middle of a transaction must not hold the writers' lock for as long as it is frozen.
     direct = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=1,
-        max_overflow=1,
+        pool_size=2,
+        max_overflow=0,
         isolation_level="READ COMMITTED",
         connect_args={"options": f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s"},
     )
-    return Engines(engine, reader, direct)
+    glance = direct.execution_options(isolation_level="AUTOCOMMIT")
+    return Engines(engine, reader, direct, glance)
 
 
 def unavailable(error: Exception) -> TemporaryBackendError | None:

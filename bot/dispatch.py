@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +40,10 @@ log = structlog.get_logger(__name__)
 ANSWER_AT_ONCE_SECONDS = 1.0
 """An answer that takes longer is acknowledged first and shown when it is there; Slack waits three seconds in all."""
 PLANNING_ATTEMPTS = 3
+PLANS_TOGETHER = 8
+"""Plans that are made at the same time: backends answer slowly, so several; but they compete with acknowledgements."""
+RUSH_COMMANDS, RUSH_SECONDS = 5, 1.0
+"""From so many recorded commands within so long on, nobody's acknowledgement waits for a plan."""
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Letters of a request id: none that is mistaken for another when read aloud or typed."""
 
@@ -68,6 +73,20 @@ Outcome = Reply | OpenForm | Later | None
 """None: nothing to say; the card says it."""
 
 
+class Rush:
+    """Whether commands come so fast that an acknowledgement must not wait for more than the record."""
+
+    def __init__(self, *, commands: int = RUSH_COMMANDS, seconds: float = RUSH_SECONDS) -> None:
+        self._last: deque[float] = deque(maxlen=commands)
+        self._seconds = seconds
+
+    def joined(self, at: float) -> bool:
+        """Count a command; True when it is one too many. `at` in seconds of a steady clock."""
+        rush = len(self._last) == self._last.maxlen and at - self._last[0] < self._seconds
+        self._last.append(at)
+        return rush
+
+
 class Dispatcher:
     """One method per way in."""
 
@@ -93,6 +112,9 @@ class Dispatcher:
         self._targets = targets
         self._tasks = tasks
         self._clock = clock
+        self._rush = Rush()
+        self._planning = asyncio.Semaphore(PLANS_TOGETHER)
+        self._planned_here: set[str] = set()
 
     # ------------------------------------------------------------ ways in
 
@@ -174,10 +196,11 @@ class Dispatcher:
             return _refused_before(opened.request)
         if opened.duplicate == "active":
             raise ConflictError(_already_open(opened.request))
-        title = request_views.title(opened.request)
-        outcome = await self._soon(
-            self._plan(opened.request, actor), waiting=f"Making the plan for *{views.escape(title)}*…"
-        )
+        waiting = f"Making the plan for *{views.escape(request_views.title(opened.request))}*…"
+        answer = self._plan(opened.request, actor)
+        if self._rush.joined(asyncio.get_running_loop().time()):
+            return Later(_waiting(waiting), _explained(answer, opened.request))
+        outcome = await self._soon(answer, waiting=waiting)
         if isinstance(outcome, Later):
             return Later(outcome.reply, _explained(outcome.answer, opened.request))
         return outcome
@@ -188,7 +211,7 @@ class Dispatcher:
         done, _ = await asyncio.wait({task}, timeout=ANSWER_AT_ONCE_SECONDS)
         if done:
             return task.result()
-        return Later(Reply(waiting, [views.context(waiting)]), task)
+        return Later(_waiting(waiting), task)
 
     async def home(self, user_id: str) -> list[views.Block]:
         """App Home: what waits for this person and what they can do, from the same answers as the commands."""
@@ -208,7 +231,16 @@ class Dispatcher:
     # ------------------------------------------------------------ planning
 
     async def _plan(self, request: Request, actor: Actor) -> Reply | None:
-        """Plan a recorded request and propose it, or refuse it with the sentence that says why.
+        """Plan a recorded request when its turn has come."""
+        self._planned_here.add(request.id)
+        try:
+            async with self._planning:
+                return await self._plan_now(request, actor)
+        finally:
+            self._planned_here.discard(request.id)
+
+    async def _plan_now(self, request: Request, actor: Actor) -> Reply | None:
+        """Plan it and propose it, or refuse it with the sentence that says why.
 
         Raises UsageError, once the refusal is recorded, where it can be repaired in a field of the form.
         """
@@ -273,6 +305,10 @@ class Dispatcher:
         before = self._clock() - timedelta(seconds=older_than_seconds)
         requests = await self._store.unplanned(older_than=before, limit=20)
         for request in requests:
+            if (
+                request.id in self._planned_here
+            ):  # It has not lost its process; it waits for its turn in this one.
+                continue
             actor = await self._people.actor(request.requester)
             try:
                 reply = await _explained(self._plan(request, actor), request)
@@ -283,6 +319,10 @@ class Dispatcher:
                 # Nobody waits for this reply any more, and a refused plan has no card: tell the requester by DM.
                 await self._store.add_card(request.id, CardKind.NOTICE, request.requester)
         return len(requests)
+
+
+def _waiting(text: str) -> Reply:
+    return Reply(text, [views.context(text)])
 
 
 async def _awaited(answer: Awaitable[Reply | None]) -> Reply | None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot import audit
@@ -32,12 +31,27 @@ _REQUESTS: sa.Table = RequestRow.__table__  # type: ignore[attr-defined]
 _EVENTS: sa.Table = AuditEventRow.__table__  # type: ignore[attr-defined]
 _HEAD: sa.Table = AuditHeadRow.__table__  # type: ignore[attr-defined]
 _LOCKED_HEAD = sa.select(_HEAD.c.sequence, _HEAD.c.hash).where(_HEAD.c.id == HEAD_ID).with_for_update()
-_NEW_HEAD = (
-    sa.update(_HEAD)
-    .where(_HEAD.c.id == HEAD_ID)
-    .values(sequence=sa.bindparam("new_sequence"), hash=sa.bindparam("new_hash"))
-)
-_NEW_EVENT = sa.insert(_EVENTS)
+_NEW_HEAD = sa.update(_HEAD).values(sequence=sa.bindparam("sequence"), hash=sa.bindparam("hash"))
+
+
+class _Statement:
+    """A statement compiled once, with its columns' types applied by hand: most of what executing costs is done here, at the start."""
+
+    def __init__(self, statement: Any, columns: Iterable[sa.Column[Any]], dialect: sa.Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        self.sql = str(compiled)
+        self._order: Sequence[str] | None = compiled.positiontup
+        self._typed = [
+            (column.name, process)
+            for column in columns
+            if (process := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        ]
+
+    def parameters(self, values: dict[str, Any]) -> Any:
+        """As the driver wants them: by place or by name."""
+        for name, process in self._typed:
+            values[name] = process(values[name])
+        return tuple([values[name] for name in self._order]) if self._order else values
 
 
 @dataclass
@@ -65,9 +79,11 @@ class Intake:
         self._clock = clock
         self._open = True
         self._queue: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        # A request that stands in the way, by its delivery or by what it is about, keeps the new one out.
-        self._insert = dialect.insert(_REQUESTS).on_conflict_do_nothing().returning(_REQUESTS.c.id)
+        dialect = engine.dialect
+        self._head = str(_LOCKED_HEAD.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        self._new_head = _Statement(_NEW_HEAD, (), dialect)
+        self._new_request = _Statement(sa.insert(_REQUESTS), _REQUESTS.columns, dialect)
+        self._new_event = _Statement(sa.insert(_EVENTS), _EVENTS.columns, dialect)
 
     @classmethod
     @asynccontextmanager
@@ -114,25 +130,24 @@ class Intake:
             # lost is found there too.
             foreseen = isinstance(error, SQLAlchemyError | OSError)
             for arrival in batch:
-                arrival.recorded, arrival.error = None, None if foreseen else error
+                arrival.error = None if foreseen else error
 
     def _commit(self, batch: Sequence[_Arrival]) -> None:
+        """Everybody or nobody: whose delivery or whose subject is there already stops the batch by a unique index."""
+        requests, events = [], []
         with self._engine.begin() as connection:
-            head = Head(*connection.execute(_LOCKED_HEAD).one())
+            head = Head(*connection.exec_driver_sql(self._head).one())
             now = self._clock()
-            requests = {arrival.new.id: as_request(arrival.new, now) for arrival in batch}
-            added = connection.execute(self._insert, [_values(one.new, now) for one in batch])
-            taken = set(added.scalars())
-            events = []
             for arrival in batch:
-                if arrival.new.id in taken:
-                    event = audit.chain(opened(arrival.new), at=now, previous=head)
-                    events.append({**vars(event), "key": None})
-                    head = Head(event.sequence, event.hash)
-                    arrival.recorded = requests[arrival.new.id]
-            if events:
-                connection.execute(_NEW_EVENT, events)
-                connection.execute(_NEW_HEAD, {"new_sequence": head.sequence, "new_hash": head.hash})
+                event = audit.chain(opened(arrival.new), at=now, previous=head)
+                head = Head(event.sequence, event.hash)
+                events.append(self._new_event.parameters({**vars(event), "key": None}))
+                requests.append(self._new_request.parameters(_values(arrival.new, now)))
+            connection.exec_driver_sql(self._new_request.sql, requests)
+            connection.exec_driver_sql(self._new_event.sql, events)
+            connection.exec_driver_sql(self._new_head.sql, self._new_head.parameters(vars(head).copy()))
+        for arrival in batch:
+            arrival.recorded = as_request(arrival.new, now)
 
 
 def _settle(batch: Sequence[_Arrival]) -> None:

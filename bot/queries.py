@@ -31,11 +31,6 @@ from integrations.ports import Entity
 # ---------------------------------------------------------------- services and deployments
 
 
-async def find_service(session: AsyncSession, name: str) -> Service | None:
-    row = await session.get(ServiceRow, name)
-    return None if row is None else to_service(row)
-
-
 async def list_services(
     session: AsyncSession, *, text: str, teams: Sequence[str], after: str, limit: int
 ) -> list[Service]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, TypeVar
 
@@ -38,6 +39,7 @@ from bot.domain import (
     RequestState,
     Service,
 )
+from bot.glance import Glance
 from bot.halts import Word
 from bot.intake import Intake
 from bot.ledger import Ledger
@@ -70,6 +72,7 @@ class Store:
         self,
         engines: Engines,
         writer: GroupWriter,
+        glance: Glance,
         intake: Intake | None = None,
         *,
         clock: Clock,
@@ -77,6 +80,7 @@ class Store:
     ) -> None:
         self._engines = engines
         self._writer = writer
+        self._glance = glance
         self._intake = intake
         self._clock = clock
         self._enqueue = enqueue
@@ -97,7 +101,8 @@ class Store:
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
             writer = await stack.enter_async_context(GroupWriter(sessions))
             intake = await stack.enter_async_context(Intake.open(engines.direct, clock=clock))
-            store = cls(engines, writer, intake, clock=clock, enqueue=enqueue)
+            glance = await stack.enter_async_context(Glance.open(engines.glance))
+            store = cls(engines, writer, glance, intake, clock=clock, enqueue=enqueue)
             if is_sqlite(address):
                 await store.write(outbox.release_claims)
             yield store
@@ -109,9 +114,9 @@ class Store:
         async with open_engines(async_url(url)) as opened:
             await _refuse_other_schema(opened)
             sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
-            async with GroupWriter(sessions) as writer:
-                read_only = Engines(opened.reader, opened.reader, opened.direct)
-                yield cls(read_only, writer, clock=clock, enqueue=None)
+            async with GroupWriter(sessions) as writer, Glance.open(opened.glance) as glance:
+                read_only = replace(opened, writer=opened.reader)
+                yield cls(read_only, writer, glance, clock=clock, enqueue=None)
 
     @property
     def engine(self) -> AsyncEngine:
@@ -315,8 +320,8 @@ class Store:
     # ------------------------------------------------------------ what exists
 
     async def find_service(self, name: str) -> Service | None:
-        async with self._read() as session:
-            return await queries.find_service(session, name)
+        async with translated():
+            return await self._glance.service(name)
 
     async def list_services(
         self, *, text: str = "", teams: Sequence[str] = (), after: str = "", limit: int = 20
