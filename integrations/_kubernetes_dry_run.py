@@ -37,7 +37,8 @@ _POLICY: Final = re.compile(
 _NOT_TRIED: Final = re.compile(r'admission webhook "[^"]+" does not support dry run')
 _NOT_ANSWERED: Final = re.compile(r'fail(?:ed|ing)? (?:to call|calling) webhook "')
 _LACKS_RIGHT: Final = re.compile(r'User "[^"]*" cannot \S+ resource "')
-_SCHEMA: Final = re.compile(r"failed to create typed patch object")
+_UNTYPED: Final = re.compile(r"failed to create typed patch object")
+_DUMP: Final = re.compile(r"Invalid value: [^\s\"{]*\{.*\}: ", re.DOTALL)
 _KYVERNO: Final = re.compile(
     r"(?:blocked )?due to the following policies:?\s*\n|for resource violations?:?\s*\n"
 )
@@ -53,8 +54,15 @@ class Outcome(StrEnum):
     LACKS_RIGHT = "lacks_right"
     """Who asks may not: this is no word of any policy."""
     NO_NAMESPACE = "no_namespace"
+    ABSENT = "absent"
+    """There is nothing of this name to change."""
+    EXISTS = "exists"
+    """Every policy let its creation pass, and there is one of this name."""
     CONFLICT = "conflict"
     """Somebody else holds a field. Said before any policy is asked."""
+    UNTYPED = "untyped"
+    """Server-side apply cannot read it: a field that does not exist, or a list whose keys are left to defaults, which other
+    ways of writing take. Said before any policy is asked."""
     NOT_ASKED = "not_asked"
 
 
@@ -129,14 +137,29 @@ def _refused(answer: Answer) -> tuple[Outcome, tuple[str, ...]]:
         return Outcome.DENIED, denials
     if answer.status == 404 and details.get("kind") == "namespaces":
         return Outcome.NO_NAMESPACE, (f"there is no namespace {details.get('name')}",)
+    if answer.status == 404 and details.get("name"):
+        return Outcome.ABSENT, (message,)
+    if _UNTYPED.search(message):
+        return Outcome.UNTYPED, (message,)
     if any(each.get("reason") == "FieldManagerConflict" for each in details.get("causes") or []):
         return Outcome.CONFLICT, (message,)
+    if status.get("reason") == "AlreadyExists":
+        return Outcome.EXISTS, (message,)
     if answer.status == 403 and _LACKS_RIGHT.search(message):
         return Outcome.LACKS_RIGHT, (message,)
     # What is forbidden to everybody, or is not valid: a quota, a pod security level, a field that does not exist.
-    if message and (answer.status in {400, 403, 413, 422} or _SCHEMA.search(message)):
-        return Outcome.DENIED, (message,)
+    if message and answer.status in {400, 403, 413, 422}:
+        return Outcome.DENIED, _invalid(details) or (message,)
     return Outcome.NOT_ASKED, (message or f"the API server answered {answer.status} without saying why",)
+
+
+def _invalid(details: Mapping[str, Any]) -> tuple[str, ...]:
+    """`field: what is wrong with it`, one for each, without the dump of the value that comes before it."""
+    return tuple(
+        f"{cause['field']}: {_DUMP.sub('Invalid value: ', str(cause.get('message', '')))}"
+        for cause in details.get("causes") or []
+        if cause.get("field")
+    )
 
 
 def parse_denial(message: str) -> tuple[str, ...]:
