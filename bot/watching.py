@@ -25,9 +25,10 @@ DEPLOY_STEP = "deploy"
 HEALTHY_AT = "healthy_at"
 """In the output of the deploy step: when it saw the revision healthy, ISO 8601."""
 LOOK_SECONDS = 15.0
+"""Between two looks; a watch shorter than a minute is looked at four times."""
 DEADLINE_SECONDS = 4.0
 """Of one question. Less than any call of a step gets (`bot.attempt.LAST_CALL_SECONDS`)."""
-OVERTIME_SECONDS = 3 * LOOK_SECONDS
+OVERTIME_LOOKS = 3
 """What the end may be put off by: a bad last look wants a second one."""
 TOO_EARLY = "too early to tell"
 SPARE_SECONDS = 300
@@ -78,6 +79,10 @@ class _Watch:
     revision: str
     rule: WatchRule
     elapsed_seconds: float
+
+    @property
+    def look_seconds(self) -> float:
+        return min(LOOK_SECONDS, max(self.rule.seconds / 4, 1.0))
 
     @property
     def over(self) -> bool:
@@ -145,15 +150,16 @@ async def _look(source: SignalSource, watch: _Watch, now: datetime) -> Done | Pe
     signals, problem = await _ask(source, watch, now)
     bad = faults(signals, watch.rule) if signals else ()
     if bad:
-        before, _ = await _ask(source, watch, now, ago_seconds=LOOK_SECONDS)
+        before, _ = await _ask(source, watch, now, ago_seconds=watch.look_seconds)
         if before is not None and faults(before, watch.rule):
             raise PermanentBackendError(
                 f"{watch.revision[:7]} in {watch.environment} has {' and '.join(bad)}, seen twice within "
-                f"{LOOK_SECONDS:g} s.",
+                f"{watch.look_seconds:g} s.",
                 backend="signals",
                 kind=BackendErrorKind.NOT_READY,
             )
-    undecided = bool(bad) and watch.elapsed_seconds < watch.rule.seconds + OVERTIME_SECONDS
+    latest = watch.rule.seconds + OVERTIME_LOOKS * watch.look_seconds
+    undecided = bool(bad) and watch.elapsed_seconds < latest
     if watch.over and not undecided:
         return Done(detail=verdict(signals, watch.rule, problem))
     seen = describe(signals, rate=False) if signals else problem
@@ -163,7 +169,7 @@ async def _look(source: SignalSource, watch: _Watch, now: datetime) -> Done | Pe
 def _pause(watch: _Watch) -> float:
     """Until the next look; the last one is made when the time is over, not before."""
     left = watch.rule.seconds - watch.elapsed_seconds
-    return min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS
+    return min(watch.look_seconds, left) if left > 0 else watch.look_seconds
 
 
 async def _ask(

@@ -102,7 +102,7 @@ def test_the_step_carries_the_rule_it_was_approved_with() -> None:
         "service": "orders", "environment": "production", "revision": NEW,
         "seconds": 300, "success_ratio": 0.99, "latency_seconds": 0.5,
     }  # fmt: skip
-    assert step.timeout_seconds > RULE.seconds + watching.OVERTIME_SECONDS
+    assert step.timeout_seconds > RULE.seconds + watching.OVERTIME_LOOKS * watching.LOOK_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,14 @@ async def test_the_window_begins_with_the_deployment_and_grows() -> None:
     await watch(source)
     assert [window for _, window, _ in source.asked[:3]] == [15, 30, 45]
     assert source.asked[-1] == (300.0, 300, NEW)
+
+
+async def test_a_short_watch_is_looked_at_more_often() -> None:
+    pending = await look(FakeSignals(), 0.0, rule=replace(RULE, seconds=20))
+    assert isinstance(pending, Pending)
+    assert pending.after_seconds == 5.0
+    with pytest.raises(PermanentBackendError, match=r"seen twice within 5 s\."):
+        await watch(FakeSignals(lambda _: (0.5, 0.1)), rule=replace(RULE, seconds=20))
 
 
 async def test_the_last_look_is_made_when_the_time_is_over() -> None:
@@ -188,7 +196,7 @@ async def test_the_second_look_is_not_waited_for_without_end() -> None:
 
     done, _ = await watch(FakeSignals(measured))
     assert done.detail == "watched 5 min: 50 % good answers, p95 100 ms"
-    assert max(moments) <= RULE.seconds + watching.OVERTIME_SECONDS
+    assert max(moments) <= RULE.seconds + watching.OVERTIME_LOOKS * watching.LOOK_SECONDS
 
 
 async def test_a_limit_that_is_not_set_is_not_judged() -> None:
