@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,9 +54,10 @@ class Argument:
         return "--" + self.name.replace("_", "-")
 
 
-def arguments(model: type[Args]) -> list[Argument]:
+@cache
+def arguments(model: type[Args]) -> tuple[Argument, ...]:
     """The model's fields in order."""
-    return [_argument(name, info) for name, info in model.model_fields.items()]
+    return tuple(_argument(name, info) for name, info in model.model_fields.items())
 
 
 def _argument(name: str, info: FieldInfo) -> Argument:

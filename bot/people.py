@@ -29,6 +29,8 @@ DEADLINE_SECONDS = 1.5
 """Slack waits three seconds for our acknowledgement; two questions must fit."""
 _ALL = "all"
 _NOT_A_PERSON = frozenset({"user_not_found", "user_not_visible"})
+Groups = dict[str, frozenset[str]]
+_NO_GROUPS: Groups = {}
 T = TypeVar("T")
 
 
@@ -79,10 +81,15 @@ class _Remembered(Generic[T]):
         self._known: dict[str, tuple[datetime, T]] = {}
         self._asking: dict[str, asyncio.Task[T]] = {}
 
-    async def get(self, key: str, *, fresh: bool) -> T:
+    def peek(self, key: str) -> T | None:
+        """What is remembered, without asking."""
         known = self._known.get(key)
-        if known is not None and not fresh and self._clock() - known[0] < REMEMBERED:
-            return known[1]
+        return known[1] if known is not None and self._clock() - known[0] < REMEMBERED else None
+
+    async def get(self, key: str, *, fresh: bool) -> T:
+        known = None if fresh else self.peek(key)
+        if known is not None:
+            return known
         task = self._asking.get(key)
         # A fresh answer is one that was asked for after the question: an older question in flight does not count.
         if task is None or fresh:
@@ -117,10 +124,15 @@ class Directory:
         self._client = client
         self._platform = platform
         self._users: _Remembered[SlackUser] = _Remembered(self._ask_user, clock)
-        self._user_groups: _Remembered[dict[str, frozenset[str]]] = _Remembered(self._ask_user_groups, clock)
+        self._user_groups: _Remembered[Groups] = _Remembered(self._ask_user_groups, clock)
+        self._uses_groups = any(entry.user_group for entry in self._entries())
+        self._made: dict[str, tuple[SlackUser, Groups, Actor]] = {}
 
     async def actor(self, user_id: str, *, fresh: bool = False) -> Actor:
         """The person with teams and roles. Never raises for Slack's failures: an unanswered question gives UNKNOWN."""
+        known = None if fresh else self._remembered(user_id)
+        if known is not None:
+            return known
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 user, groups = await asyncio.gather(
@@ -131,12 +143,23 @@ class Directory:
             return self._unknown(user_id)
         return self._actor(user, groups)
 
+    def _remembered(self, user_id: str) -> Actor | None:
+        """Of two remembered answers the actor is made once: every command asks for it before its acknowledgement."""
+        user = self._users.peek(user_id)
+        groups = self._user_groups.peek(_ALL) if self._uses_groups else _NO_GROUPS
+        if user is None or groups is None:
+            return None
+        made = self._made.get(user_id)
+        if made is None or made[0] is not user or made[1] is not groups:
+            made = self._made[user_id] = (user, groups, self._actor(user, groups))
+        return made[2]
+
     def _unknown(self, user_id: str) -> Actor:
         return Actor(
             user_id=user_id, team_id=self._platform.slack_team_id, name=user_id, kind=PersonKind.UNKNOWN
         )
 
-    def _actor(self, user: SlackUser, groups: dict[str, frozenset[str]]) -> Actor:
+    def _actor(self, user: SlackUser, groups: Groups) -> Actor:
         aliases = self._platform.aliases.get(user.user_id, frozenset())
         emails = frozenset({*aliases, *([user.email] if user.email else [])})
         roles: dict[str, str] = {}
@@ -172,7 +195,7 @@ class Directory:
                 entries += listed
         return entries
 
-    async def _groups(self, entries: Iterable[PersonEntry], *, fresh: bool) -> dict[str, frozenset[str]]:
+    async def _groups(self, entries: Iterable[PersonEntry], *, fresh: bool) -> Groups:
         """Handle -> members, as far as these entries name user groups at all."""
         if not any(entry.user_group for entry in entries):
             return {}
@@ -227,7 +250,7 @@ class Directory:
             raise
         return [answer["user"]["id"]]
 
-    async def _ask_user_groups(self, _key: str) -> dict[str, frozenset[str]]:
+    async def _ask_user_groups(self, _key: str) -> Groups:
         """Handle -> members of every user group, in one call: the method allows twenty a minute, and decisions ask afresh.
 
         Slack keeps the members of a disabled group; it counts as having none.
@@ -246,7 +269,7 @@ def error_code(error: SlackApiError) -> str:
     return str(data.get("error") or "") if isinstance(data, dict) else ""
 
 
-def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: dict[str, frozenset[str]]) -> bool:
+def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: Groups) -> bool:
     return any(
         entry.user_id == user.user_id
         if entry.user_id

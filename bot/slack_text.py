@@ -29,6 +29,7 @@ _TYPOGRAPHY = str.maketrans(
 _LONG_DASH = re.compile(r"(?<!\S)[—–―]-?(?=[A-Za-z])")
 _TOKEN = re.compile(r"<([^<>]*)>")
 _OURS = re.compile(r"<@[UW][A-Z0-9]+>|<#C[A-Z0-9]+>|<!date\^\d+\^[^<>|]+\|[^<>|]+>")
+_QUOTING = frozenset("\"'\\")
 _SCHEME = re.compile(r"^(?:https?://|mailto:)")
 
 
@@ -70,6 +71,8 @@ def sentence(error: PlatformError) -> str:
 def _split(text: str) -> list[str]:
     """Split like a shell; an apostrophe that opens no quotation (`don't`) is an ordinary character."""
     protected = _TOKEN.sub(lambda match: match.group(0).replace(" ", "\u0000"), text)
+    if _QUOTING.isdisjoint(protected):  # What a shell would split at blanks alone: nearly every command.
+        return [word for word in protected.split(" ") if word]
     try:
         parts = shlex.split(protected, posix=True)
     except ValueError:
