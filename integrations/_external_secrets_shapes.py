@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bot.errors import BackendErrorKind, PermanentBackendError, foreign_text
+from integrations import _namespace_rule
 from integrations._kubernetes import Object, Resource
 from integrations.ports import KEY_NAME, Marked, Phase, SecretSpec, SyncedSecret
 
@@ -78,14 +79,8 @@ def fill(rule: str, spec: SecretSpec) -> str:
 
 def namespace_of(rule: str, spec: SecretSpec) -> str:
     """Raises PermanentBackendError(INVALID) for a name that Kubernetes does not take."""
-    namespace = fill(rule, spec)
-    if _LABEL.fullmatch(namespace):
-        return namespace
-    raise PermanentBackendError(
-        f"{namespace} is not the name of a namespace.",
-        backend=BACKEND,
-        kind=BackendErrorKind.INVALID,
-        fix="Shorten the team's or the environment's name, or change the rule `namespace`.",
+    return _namespace_rule.namespace_of(
+        rule, team=spec.team, environment=spec.environment, service=spec.service, backend=BACKEND
     )
 
 

@@ -85,8 +85,9 @@ def _access_rights(settings: Settings) -> Sequence[Right]:
     mount = settings.services_auth_mount
     sample = settings.samples()[0]
     policy, role = f"sys/policies/acl/{MANAGER}.", f"role/{MANAGER}."
-    both = frozenset({"create", "read", "update", "delete"})
+    both, listing = frozenset({"create", "read", "update", "delete"}), frozenset({"list"})
     return [
+        Right("Vault: names of policies", "sys/policies/acl", "sys/policies/acl", listing, listing),
         Right("Vault: policies of services", f"{policy}check", f"{policy}*", both, both),
         Right("Vault: roles of services", f"auth/{fill(mount, sample)}/{role}check",
               f"auth/{mount.replace('{environment}', '+')}/{role}*", both - {"update"}, both),

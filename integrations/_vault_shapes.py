@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bot.errors import BackendErrorKind, PermanentBackendError
 from integrations._http import Answer, unreadable
-from integrations.ports import KEY_NAME, SecretSpec, StoredKey
+from integrations.ports import KEY_NAME, Marked, SecretSpec, StoredKey
 
 BACKEND: Final = "Vault"
 MANAGER: Final = "platform-bot"
@@ -116,8 +116,16 @@ def policy_text(spec: SecretSpec, *, mount: str, path: str, request_id: str) -> 
 
 def policy_owner(text: str) -> str | None:
     """The request that wrote it; None for a policy that is not ours."""
+    mark = to_marked("", text)
+    return mark.request_id if mark else None
+
+
+def to_marked(name: str, text: str) -> Marked | None:
     match = _MARK.fullmatch(text.partition("\n")[0].strip())
-    return match.group(3) if match else None
+    if match is None:
+        return None
+    service, environment, request_id = match.groups()
+    return Marked("access", service, request_id, environment, place=f"policy and role {name}")
 
 
 def same_rules(text: str, other: str) -> bool:

@@ -23,6 +23,7 @@ from integrations._external_secrets_check import check_all
 from integrations._external_secrets_shapes import BACKEND, EXTERNAL_SECRETS, GROUP, VERSION, Rules
 from integrations._kubernetes import Kubernetes, Object, Selection, being_deleted, open_kubernetes
 from integrations._kubernetes_cluster import find_cluster
+from integrations._namespace_rule import NamespaceRule
 from integrations.ports import Finding, Marked, SecretSpec, SecretSync, Surroundings, SyncedSecret
 
 PORT: Final = "secret_sync"
@@ -38,7 +39,9 @@ class Settings(BaseModel):
         default=None, description="Else the pod's service account, else $KUBECONFIG, else ~/.kube/config."
     )
     context: str | None = None
-    namespace: str = Field("{team}-{environment}", description="Rule; may use team, service, environment.")
+    namespace: NamespaceRule = Field(
+        "{team}-{environment}", description="Rule; may use team, service, environment."
+    )
     store_kind: Literal["SecretStore", "ClusterSecretStore"] = "SecretStore"
     store: str = Field("vault", description="Rule for the name of the store; the same placeholders.")
     remote_key: str = Field(
@@ -51,7 +54,7 @@ class Settings(BaseModel):
     )
     deletion_wait_seconds: float = Field(10.0, ge=0)
 
-    @field_validator("namespace", "store")
+    @field_validator("store")
     @classmethod
     def _named_by_rule(cls, value: str) -> str:
         if not re.fullmatch(r"[a-z0-9{}.-]+", value) or _fields(value) - _PLACES:

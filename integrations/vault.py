@@ -24,7 +24,7 @@ from integrations._vault_api import Api, Identity, KubernetesIdentity, TokenIden
 from integrations._vault_check import check_all, mount_problem
 from integrations._vault_settings import Settings
 from integrations._vault_shapes import BACKEND, Entry, Role
-from integrations.ports import Finding, SecretSpec, SecretStore, StoredKey, Surroundings
+from integrations.ports import Finding, Marked, SecretSpec, SecretStore, StoredKey, Surroundings
 
 __all__ = ["PORT", "Settings", "Vault", "connect", "open"]
 
@@ -75,6 +75,17 @@ class Vault:
         await self._delete(_policy_path(name))
         if await self._policy(name) is not None:
             raise _not_done(f"policy {name} is still there")
+
+    async def list_marked(self) -> Sequence[Marked]:
+        """Access only: what became of a key is its owner's business, and undone requests leave theirs behind."""
+        if self._settings.access == "by-template":
+            return []
+        call = Call("GET", "/sys/policies/acl", {"list": "true"}, accept=_ABSENT)
+        names = shapes.parse_names(await self._api.send(call))
+        ours = [name for name in names if name.startswith(f"{shapes.MANAGER}.")]
+        texts = await asyncio.gather(*(self._policy(name) for name in ours))
+        found = (shapes.to_marked(name, text or "") for name, text in zip(ours, texts, strict=True))
+        return [marked for marked in found if marked is not None]
 
     async def _ensure_policy(self, name: str, spec: SecretSpec, request_id: str) -> None:
         path = shapes.fill(self._settings.path, spec)

@@ -182,6 +182,8 @@ class FakeVault:
         listing = request.url.params.get("list") == "true"
         if self._wanted(request.method, path, listing=listing) not in self.may(token, path):
             return refused(403, DENIED)
+        if path == "sys/policies/acl" and listing:
+            return answered({"keys": sorted(["default", "root", *self.policies])})
         if path.startswith("sys/policies/acl/"):
             return self._policy(request.method, path.rpartition("/")[2], body)
         if match := re.fullmatch(r"auth/([\w-]+)/role/([\w.-]+)", path):

@@ -29,7 +29,7 @@ ADDRESS = "https://vault.example.com"
 _PASTED = re.findall(r"```hcl\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)[0]
 POLICY = "\n".join(line.strip() for line in _PASTED.splitlines() if line.strip())
 """What the page says to paste."""
-BY_TEMPLATE = "\n".join(POLICY.splitlines()[:-2])
+BY_TEMPLATE = "\n".join(POLICY.splitlines()[:-3])
 NAME = "platform-bot.orders.staging"
 
 

@@ -15,7 +15,7 @@ from vaulting import ADDRESS, BY_TEMPLATE, NAME, House, fake_house, real_house, 
 
 from bot.errors import BackendErrorKind, PermanentBackendError, StartError
 from integrations import vault
-from integrations.ports import SecretSpec, SecretStore, StoredKey
+from integrations.ports import Inventory, Marked, SecretSpec, SecretStore, StoredKey
 
 KEY = "STRIPE_API_KEY"
 
@@ -217,6 +217,22 @@ async def test_a_role_that_somebody_changed_is_shown_and_not_overwritten(house: 
     assert refused.value.kind is BackendErrorKind.CONFLICT
 
 
+async def test_access_is_listed_with_the_request_that_made_it(house: House) -> None:
+    await house.bot.ensure_access(spec(), request_id="r-1")
+    await house.bot.ensure_access(spec(service="payments", environment="production"), request_id="r-2")
+    await house.people.write_policy("# of somebody else\n", name="platform-bot.theirs")
+    assert sorted(await house.bot.list_marked(), key=lambda one: one.request_id) == [
+        Marked("access", "orders", "r-1", "staging", place=f"policy and role {NAME}"),
+        Marked(
+            "access",
+            "payments",
+            "r-2",
+            "production",
+            place="policy and role platform-bot.payments.production",
+        ),
+    ]
+
+
 async def test_names_that_share_their_letters_share_no_access(house: House) -> None:
     one = await house.bot.ensure_access(spec(service="a-b", environment="c"), request_id="r-1")
     other = await house.bot.ensure_access(spec(service="a", environment="b-c"), request_id="r-1")
@@ -226,6 +242,7 @@ async def test_names_that_share_their_letters_share_no_access(house: House) -> N
 async def test_by_template_nothing_is_made_and_no_right_to_make_it_is_needed(fake: FakeVault) -> None:
     async with fake_house(fake, BY_TEMPLATE, access="by-template") as house:
         assert await house.bot.ensure_access(spec(), request_id="r-1") == ""
+        assert await house.bot.list_marked() == []
         await house.bot.remove_access(spec(), request_id="r-1")
         await house.bot.ensure_placeholders(spec(KEY), request_id="r-1")
         assert all(finding.ok for finding in await house.bot.check())
@@ -308,6 +325,7 @@ async def test_it_offers_what_the_port_asks(fake: FakeVault) -> None:
     async with fake_house(fake) as house:
         store: SecretStore = house.bot
         assert store is house.bot
+        assert isinstance(house.bot, Inventory)
         assert house.bot.breaker_state() == "closed"
 
 
