@@ -316,7 +316,6 @@ class StepKind:
     undo: UndoFunction | None = None
 
 
-
 ScopeFunction = Callable[[Any, Actor, Platform, Knowledge], Awaitable[Scope]]
 AnswerFunction = Callable[[Context, Any], Awaitable[Reply]]
 PlanFunction = Callable[[Context, Any], Awaitable[Plan]]

@@ -26,6 +26,7 @@ from integrations._argocd_shapes import (
     JournalEntry,
     ResourceStatus,
     parse_application,
+    parse_generator,
 )
 from integrations._argocd_state import BLOCKED_BY_WINDOW, not_ready
 from integrations._http import Answer, Call, Http, retry_after_seconds, unreadable
@@ -139,6 +140,12 @@ class ApiApplications:
             Call("GET", f"{ROOT}/projects/{_quoted(name)}", accept=frozenset({404}))
         )
         return parse_project(_object(answer)) if answer.status != 404 else None
+
+    async def generator_trouble(self, name: str) -> str:
+        params = {"appsetNamespace": self._namespace}
+        call = Call("GET", f"{ROOT}/applicationsets/{_quoted(name)}", params=params, accept=frozenset({404}))
+        answer = await self._http.send(call)
+        return parse_generator(_object(answer) if answer.status != 404 else None, name)
 
     async def is_blocked(self, app: ArgoApplication) -> bool:
         body = await self._json(Call("GET", _path(app, "syncwindows"), params=self._of(app)))

@@ -24,6 +24,10 @@ class Applications(Protocol):
 
     async def project(self, name: str) -> Project | None: ...
 
+    async def generator_trouble(self, name: str) -> str:
+        """What keeps the ApplicationSet from generating; empty: nothing that it says."""
+        ...
+
     async def preview(self, intent: Mapping[str, Any]) -> Preview:
         """What would be said to `put`. Raises BackendError where nobody said anything."""
         ...

@@ -23,12 +23,14 @@ from integrations._argocd_shapes import (
     ResourceStatus,
     journal_text,
     parse_application,
+    parse_generator,
 )
 from integrations._argocd_state import unhealthy_resources
 from integrations._kubernetes import Access, Kubernetes, Object, Resource, Selection
 from integrations.ports import AnalysisResult, Finding, Preview
 
 APPLICATION: Final = Resource("argoproj.io", "v1alpha1", "applications", "Application")
+APPLICATION_SET: Final = Resource("argoproj.io", "v1alpha1", "applicationsets", "ApplicationSet")
 PROJECT: Final = Resource("argoproj.io", "v1alpha1", "appprojects", "AppProject")
 ROLLOUT: Final = Resource("argoproj.io", "v1alpha1", "rollouts", "Rollout")
 ANALYSIS_RUN: Final = Resource("argoproj.io", "v1alpha1", "analysisruns", "AnalysisRun")
@@ -78,6 +80,11 @@ class ClusterApplications:
     async def project(self, name: str) -> Project | None:
         found = await self._kubernetes.get(PROJECT, name, namespace=self._namespace)
         return parse_project(found) if found is not None else None
+
+    async def generator_trouble(self, name: str) -> str:
+        return parse_generator(
+            await self._kubernetes.get(APPLICATION_SET, name, namespace=self._namespace), name
+        )
 
     async def is_blocked(self, app: ArgoApplication) -> bool:  # noqa: ARG002 - the controller takes it and waits
         return False

@@ -21,6 +21,24 @@ class Settings(BaseModel):
     mode: Literal["cluster", "api"] = Field(
         default="cluster", description="cluster: the Application resource; api: Argo CD's REST API."
     )
+    style: Literal["application", "applicationset"] = Field(
+        default="application",
+        description="application: the bot writes Applications; applicationset: it commits what they are generated from.",
+    )
+    gitops_repository: str | None = Field(
+        default=None,
+        pattern=r"^(https://|http://(localhost|127\.0\.0\.1)[:/])[^\s?#@]+$",
+        description="Address of the repository that the ApplicationSet reads, for `style: applicationset`.",
+    )
+    gitops_branch: str = Field(default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    gitops_folder: str = Field(default="services", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*[A-Za-z0-9]$")
+    gitops_user: str = Field(default="x-access-token", description="Whom the token of the repository is of.")
+    gitops_token: str = Field(
+        default="GITOPS_TOKEN", description="Variable that holds the token that pushes there."
+    )
+    gitops_ca_file: str | None = Field(default=None, description="Certificate authority of the repository.")
+    gitops_deadline_seconds: float = Field(default=60.0, gt=0)
+    applicationset: str = Field(default="platform-bot", description="Name of the ApplicationSet.")
     namespace: str = Field(default="argocd", description="Where Argo CD keeps its Applications.")
     kubeconfig: str | None = Field(
         default=None, description="Else the pod's service account, else $KUBECONFIG, else ~/.kube/config."
@@ -67,6 +85,8 @@ class Settings(BaseModel):
     def _reachable(self) -> Settings:
         if self.mode == "api" and self.base_url is None:
             raise ValueError("mode: api needs base_url")
+        if self.style == "applicationset" and self.gitops_repository is None:
+            raise ValueError("style: applicationset needs gitops_repository")
         if set(_placeholders(self.project)) - {"team"}:
             raise ValueError("project: accepted placeholder: team")
         return self

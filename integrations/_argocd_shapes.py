@@ -302,6 +302,18 @@ def parse_time(text: str | None) -> datetime | None:
     return at.astimezone(UTC)
 
 
+def parse_generator(body: Any, name: str) -> str:
+    """What an ApplicationSet says is wrong with it; empty where it says nothing. None for `body`: there is none."""
+    if body is None:
+        return f"there is no ApplicationSet {name}"
+    try:
+        conditions = (body.get("status") or {}).get("conditions") or ()
+        wrong = [each for each in conditions if (each["type"], each["status"]) == ("ErrorOccurred", "True")]
+        return str(wrong[0].get("message") or "an error occurred") if wrong else ""
+    except (KeyError, TypeError, AttributeError) as error:
+        raise unreadable(BACKEND, f"no ApplicationSet ({type(error).__name__})") from error
+
+
 # ---------------------------------------------------------------- the journal
 
 

@@ -24,7 +24,6 @@ import httpx
 from bot.errors import (
     BackendError,
     BackendErrorKind,
-    PermanentBackendError,
     StartError,
     TemporaryBackendError,
 )
@@ -35,7 +34,10 @@ from integrations._argocd_api import ApiApplications, ArgoDialect
 from integrations._argocd_applications import Applications
 from integrations._argocd_canaries import Canaries
 from integrations._argocd_cluster import ClusterApplications
+from integrations._argocd_gitops import GitopsRepository
 from integrations._argocd_hook import ArgoHooks
+from integrations._argocd_makers import maker_of, open_repository
+from integrations._argocd_ownership import is_ours, no_project, refuse, require_adoptable, taken
 from integrations._argocd_project import closed_window, refusals
 from integrations._argocd_rollouts import Rollout
 from integrations._argocd_settings import Settings
@@ -68,12 +70,20 @@ class ArgoCD:
     """Implements `integrations.ports.Delivery` and `Inventory`."""
 
     def __init__(
-        self, settings: Settings, applications: Applications, *, timing: Timing, secrets: Mapping[str, str]
+        self,
+        settings: Settings,
+        applications: Applications,
+        *,
+        timing: Timing,
+        secrets: Mapping[str, str],
+        repository: GitopsRepository | None = None,
     ) -> None:
+        """`repository`: where the entries are that an ApplicationSet reads; None: the bot writes Applications itself."""
         self.hooks = ArgoHooks(HookSecrets.of(settings.webhook_tokens, secrets))
         self._settings = settings
         self._applications = applications
         self._canaries = Canaries(applications)
+        self._maker = maker_of(settings, applications, repository)
         self._timing = timing
         self._grace = timedelta(seconds=settings.degraded_grace_seconds)
         self._changes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -89,12 +99,12 @@ class ArgoCD:
 
     async def _preview(self, spec: ApplicationSpec, request_id: str) -> Preview:
         found = await self._applications.find(spec.service, spec.environment)
-        if found is not None and not _is_ours(found, spec, request_id):
-            return Preview(denials=(_taken(spec),))
+        if found is not None and not is_ours(found, spec, request_id):
+            return Preview(denials=(taken(spec),))
         project = self._settings.placement.project_of(spec.team)
         rules = await self._applications.project(project)
         if rules is None:
-            return Preview(denials=(_no_project(project, spec.team),))
+            return Preview(denials=(no_project(project, spec.team),))
         intent = manifest.application_intent(
             spec, self._settings.placement, request_id=request_id, found=found
         )
@@ -110,20 +120,20 @@ class ArgoCD:
         async with self._changes[spec.name]:
             found = await self._applications.find(spec.service, spec.environment)
             if found is not None:
-                _require_adoptable(found, spec, request_id)
+                require_adoptable(found, spec, request_id)
             project = self._settings.placement.project_of(spec.team)
             if await self._applications.project(project) is None:
-                raise _refuse(
-                    _no_project(project, spec.team),
+                raise refuse(
+                    no_project(project, spec.team),
                     BackendErrorKind.INVALID,
                     fix="The platform team creates it: docs/backends/argocd.md, “A project per team”.",
                 )
             intent = manifest.application_intent(
                 spec, self._settings.placement, request_id=request_id, found=found
             )
-            written = await self._applications.put(intent, found)
+            written = await self._maker.make(spec, intent, found)
             # A server that answers with somebody else's application has not created ours.
-            _require_adoptable(written, spec, request_id)
+            require_adoptable(written, spec, request_id)
         return self._describe(written, unhealthy=())
 
     async def get_application(self, service: str, environment: str) -> Application | None:
@@ -153,8 +163,8 @@ class ArgoCD:
         """With its workloads: the finalizer that does it is put on for the purpose, and taken for granted nowhere else."""
         async with self._changes[f"{service}-{environment}"]:
             app = await self._find(service, environment)
-            if app is not None and app.request_id == request_id:
-                await self._applications.remove(app)
+            ours = app if app is not None and app.request_id == request_id else None
+            await self._maker.unmake(service, environment, request_id=request_id, found=ours)
 
     # ------------------------------------------------------------ deployments
 
@@ -275,7 +285,7 @@ class ArgoCD:
         return self._applications.breaker_state()
 
     async def check(self) -> Sequence[Finding]:
-        return [*await self._applications.check(), self.hooks.finding()]
+        return [*await self._applications.check(), *await self._maker.check(), self.hooks.finding()]
 
     async def _find(self, service: str, environment: str) -> ArgoApplication | None:
         found = await self._applications.find(service, environment)
@@ -284,7 +294,7 @@ class ArgoCD:
     async def _get(self, service: str, environment: str) -> ArgoApplication:
         found = await self._find(service, environment)
         if found is None:
-            raise _refuse(
+            raise refuse(
                 f"There is no application for {service} in {environment}.",
                 BackendErrorKind.NOT_FOUND,
                 fix="Create the service first.",
@@ -312,34 +322,15 @@ class ArgoCD:
         )
 
 
-def _no_project(project: str, team: str) -> str:
-    return f"Argo CD has no project {project} for the team {team}."
-
-
-def _taken(spec: ApplicationSpec) -> str:
-    return f"An application {spec.name} exists already and is not of this request."
-
-
-def _is_ours(found: ArgoApplication, spec: ApplicationSpec, request_id: str) -> bool:
-    return found.is_of(spec.service, spec.environment) and found.request_id == request_id
-
-
-def _require_adoptable(found: ArgoApplication, spec: ApplicationSpec, request_id: str) -> None:
-    if not _is_ours(found, spec, request_id):
-        raise _refuse(_taken(spec), BackendErrorKind.ALREADY_EXISTS, fix="Choose another name.")
-    if found.is_deleting:
-        raise state.not_ready(f"The application {spec.name} is still being removed.")
-
-
-def _refuse(message: str, kind: BackendErrorKind, *, fix: str | None = None) -> PermanentBackendError:
-    return PermanentBackendError(message, backend=BACKEND, kind=kind, fix=fix)
-
-
 # ---------------------------------------------------------------- opening it
 
 
 def connect_cluster(
-    settings: Settings, kubernetes: Kubernetes, *, secrets: Mapping[str, str] | None = None
+    settings: Settings,
+    kubernetes: Kubernetes,
+    *,
+    secrets: Mapping[str, str] | None = None,
+    repository: GitopsRepository | None = None,
 ) -> ArgoCD:
     applications = ClusterApplications(
         kubernetes,
@@ -347,7 +338,9 @@ def connect_cluster(
         with_rollouts=settings.rollouts,
         removal_wait_seconds=settings.removal_wait_seconds,
     )
-    return ArgoCD(settings, applications, timing=kubernetes.timing, secrets=secrets or {})
+    return ArgoCD(
+        settings, applications, timing=kubernetes.timing, secrets=secrets or {}, repository=repository
+    )
 
 
 def connect_api(
@@ -356,6 +349,7 @@ def connect_api(
     client: httpx.AsyncClient,
     *,
     timing: Timing | None = None,
+    repository: GitopsRepository | None = None,
 ) -> ArgoCD:
     """`client.base_url` is Argo CD's address. Raises StartError where the token is missing."""
     timing = timing or Timing()
@@ -373,21 +367,22 @@ def connect_api(
         with_rollouts=settings.rollouts,
         removal_wait_seconds=settings.removal_wait_seconds,
     )
-    return ArgoCD(settings, applications, timing=timing, secrets=secrets)
+    return ArgoCD(settings, applications, timing=timing, secrets=secrets, repository=repository)
 
 
 @asynccontextmanager
 async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[ArgoCD]:  # noqa: A001 - the port's word
     """Raises StartError for a kubeconfig, a certificate or a token that is missing; Argo CD itself may be away."""
+    repository = open_repository(settings, surroundings)
     if settings.mode == "cluster":
         kubeconfig = surroundings.base_folder / settings.kubeconfig if settings.kubeconfig else None
         cluster = find_cluster(kubeconfig=kubeconfig, context=settings.context, environment=os.environ)
         async with open_kubernetes(cluster) as kubernetes:
-            yield connect_cluster(settings, kubernetes, secrets=surroundings.secrets)
+            yield connect_cluster(settings, kubernetes, secrets=surroundings.secrets, repository=repository)
         return
     tls = _tls(surroundings.base_folder / settings.ca_file if settings.ca_file else None)
     async with httpx.AsyncClient(base_url=settings.base_url or "", verify=tls) as client:
-        yield connect_api(settings, surroundings.secrets, client)
+        yield connect_api(settings, surroundings.secrets, client, repository=repository)
 
 
 def _tls(file: Path | None) -> ssl.SSLContext:

@@ -72,6 +72,8 @@ class ArgoApi(httpx.AsyncBaseTransport):
         query = dict(request.url.params)
         if parts[0] == "applications":
             return self._applications(request.method, parts[1:], query, body)
+        if parts[0] == "applicationsets":
+            raise RefusedError(404, 5, f'applicationsets.argoproj.io "{parts[1]}" not found')
         if parts[0] == "projects":
             return self._projects(parts[1:])
         if parts == ["session", "userinfo"]:

@@ -20,6 +20,7 @@ from argo_brain import ArgoBrain, Object
 from kube import Admin, FaultyWire, Server, haste
 
 from integrations._argocd_cluster import ANALYSIS_RUN, APPLICATION, PROJECT, ROLLOUT
+from integrations._argocd_gitops import GitopsRepository
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations.argocd import ArgoCD, Settings, connect_api, connect_cluster
 from integrations.ports import ApplicationSpec, Deployment
@@ -55,6 +56,10 @@ class World(Protocol):
         """Somebody else's hand: a merge patch, or a new object where there is none."""
         ...
 
+    async def drop(self, environment: str) -> None:
+        """Somebody else's deletion."""
+        ...
+
     async def add_rollout(self, body: Object) -> None: ...
 
     async def read_rollout(self) -> Object: ...
@@ -69,7 +74,7 @@ class World(Protocol):
         """An AppProject of the service's own, and the bot set up for it."""
         ...
 
-    def reopen(self, **settings: Any) -> ArgoCD:
+    def reopen(self, *, repository: GitopsRepository | None = None, **settings: Any) -> ArgoCD:
         """The bot started anew: it remembers nothing that is not written down."""
         ...
 
@@ -145,8 +150,8 @@ class ClusterWorld:
         self._kubernetes = kubernetes
         self.delivery = self.reopen()
 
-    def reopen(self, **settings: Any) -> ArgoCD:
-        return connect_cluster(bot_settings(**settings), self._kubernetes)
+    def reopen(self, *, repository: GitopsRepository | None = None, **settings: Any) -> ArgoCD:
+        return connect_cluster(bot_settings(**settings), self._kubernetes, repository=repository)
 
     async def step(self, count: int = 1) -> None:
         for _ in range(count):
@@ -175,6 +180,10 @@ class ClusterWorld:
             await self._admin.call("POST", APPLICATION.path(namespace=NAMESPACE), patch)
         else:
             await self._admin.patch(APPLICATION, name, patch, namespace=NAMESPACE)
+
+    async def drop(self, environment: str) -> None:
+        path = APPLICATION.path(namespace=NAMESPACE, name=f"{self.service}-{environment}")
+        await self._admin.call("DELETE", path)
 
     async def add_rollout(self, body: Object) -> None:
         status = body.pop("status")
@@ -232,9 +241,10 @@ class ApiWorld:
         self._timing = haste()
         self.delivery = self.reopen()
 
-    def reopen(self, **settings: Any) -> ArgoCD:
+    def reopen(self, *, repository: GitopsRepository | None = None, **settings: Any) -> ArgoCD:
         chosen = bot_settings(mode="api", base_url="https://argocd.test", **settings)
-        return connect_api(chosen, {"ARGOCD_TOKEN": TOKEN}, self._client, timing=self._timing)
+        secrets = {"ARGOCD_TOKEN": TOKEN}
+        return connect_api(chosen, secrets, self._client, timing=self._timing, repository=repository)
 
     async def step(self, count: int = 1) -> None:
         for _ in range(count):
@@ -245,6 +255,9 @@ class ApiWorld:
 
     async def edit(self, environment: str, patch: Object) -> None:
         merge(self.api.apps.setdefault(f"{self.service}-{environment}", {}), patch)
+
+    async def drop(self, environment: str) -> None:
+        del self.api.apps[f"{self.service}-{environment}"]
 
     async def add_rollout(self, body: Object) -> None:
         body["status"]["observedGeneration"] = str(body["metadata"].setdefault("generation", 1))
