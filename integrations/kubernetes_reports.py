@@ -92,7 +92,12 @@ class KubernetesReports:
         return self._kubernetes.breaker_state()
 
     async def reports(
-        self, service: str, environment: str, *, revision: str | None = None
+        self,
+        service: str,
+        environment: str,
+        *,
+        team: str,  # noqa: ARG002 - where its objects are, Argo CD tells
+        revision: str | None = None,
     ) -> Sequence[EvidenceReport]:
         try:
             running = await self._running(service, environment, revision)

@@ -192,7 +192,7 @@ class FakeEvidence(Fake):
         self.known: dict[tuple[str, str | None], Sequence[EvidenceReport]] = {}
 
     async def reports(
-        self, service: str, environment: str, *, revision: str | None = None
+        self, service: str, environment: str, *, team: str, revision: str | None = None
     ) -> Sequence[EvidenceReport]:
         self.asked("reports")
         nothing = [

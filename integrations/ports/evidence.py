@@ -47,7 +47,7 @@ class Evidence(Backend, Protocol):
     """What scanners and policy engines found. Port name: `evidence`."""
 
     async def reports(
-        self, service: str, environment: str, *, revision: str | None = None
+        self, service: str, environment: str, *, team: str, revision: str | None = None
     ) -> Sequence[EvidenceReport]:
         """One report of each kind, in the order of EvidenceKind: UNKNOWN where there is none, or where it could not be asked
         for; never raises BackendError. `revision` is the commit as the delivery backend runs it: only what speaks of the

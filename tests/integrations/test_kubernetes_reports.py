@@ -45,7 +45,9 @@ class Place:
         return self.namespace.removeprefix("test-")
 
     async def reports(self, revision: str | None = LIVE) -> tuple[EvidenceReport, EvidenceReport]:
-        policies, vulnerabilities = await self.bot.reports("orders", self.environment, revision=revision)
+        policies, vulnerabilities = await self.bot.reports(
+            "orders", self.environment, team="test", revision=revision
+        )
         assert (policies.kind, vulnerabilities.kind) == tuple(EvidenceKind)
         return policies, vulnerabilities
 
@@ -387,7 +389,7 @@ async def test_an_application_that_is_not_there_not_ours_or_on_the_move_is_unkno
     assert (await place.policies()).message == f"A deployment to {place.environment} is under way."
     await place.argo_says(history=[])
     assert (await place.policies()).message == f"Nothing was ever deployed to {place.environment}."
-    foreign = await place.bot.reports("payments", place.environment)
+    foreign = await place.bot.reports("payments", place.environment, team="test")
     assert {each.verdict for each in foreign} == {UNKNOWN}
 
 
