@@ -17,7 +17,7 @@ _SECRET = re.compile(
     r"|(?i:\w*(?:authorization|password|token|secret)[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;&}]+"
     r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
 )
-_QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
+_QUIET = ("slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
 """Libraries that log payloads, tickets or every request at lower levels."""
 
 
@@ -70,5 +70,3 @@ def configure(level: str) -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Bolt warns that SLACK_BOT_TOKEN is not used; it is, by our own authorize function.
-    logging.getLogger("slack_bolt.AsyncApp").setLevel(logging.ERROR)

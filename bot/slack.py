@@ -7,6 +7,7 @@ as a task after the ack and answers through the response_url.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +40,14 @@ NOT_DELIVERED = (SlackApiError, aiohttp.ClientError, TimeoutError)
 _NOT_OPENED = slack_payloads.warning("The form could not be opened: Slack did not take it. Try again.")
 ANYTHING = re.compile(r".+", re.DOTALL)
 Ack = Callable[..., Awaitable[Any]]
+
+
+def _quiet() -> logging.Logger:
+    """Bolt takes the root's level and logs whole payloads at DEBUG, with everything that people typed. It also warns that
+    SLACK_BOT_TOKEN is not used; it is, by our own authorize function."""
+    quiet = logging.getLogger("slack_bolt")
+    quiet.setLevel(logging.ERROR)
+    return quiet
 
 
 # ---------------------------------------------------------------- the listeners
@@ -76,6 +85,7 @@ class SlackEdge:
             )
 
         self.app = AsyncApp(
+            logger=_quiet(),
             client=client,
             signing_secret=signing_secret,
             authorize=authorize,

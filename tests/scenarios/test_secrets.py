@@ -127,7 +127,7 @@ async def test_without_a_store_the_verb_is_not_offered_and_says_what_is_missing(
 def log_lines(capfd: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
     """Everything logged, as `serve` logs it."""
     handlers, level = logging.getLogger().handlers, logging.getLogger().level
-    logs.configure("INFO")
+    logs.configure("DEBUG")
     yield capfd
     logging.getLogger().handlers = handlers
     logging.getLogger().setLevel(level)
