@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share: databases on both engines, a clock, a store on them."""
+"""Fixtures that several folders of tests share: databases on both engines, a clock, a store on them, processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from database import Clock, PostgreSQL, running_postgresql
+from forking import Forker
 
 from bot.database import migrate
 from bot.store import Store
@@ -63,6 +64,19 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     url = server.create(migrated=False)
     yield url
     server.drop(url)
+
+
+@pytest.fixture(scope="session")
+def running_forker() -> Iterator[Forker]:
+    with Forker.open() as forker:
+        yield forker
+
+
+@pytest.fixture
+def forker(running_forker: Forker) -> Iterator[Forker]:
+    """Processes that a test starts and kills; what is left of them ends with the test."""
+    yield running_forker
+    running_forker.kill_all()
 
 
 @pytest.fixture

@@ -12,14 +12,12 @@ import os
 import secrets
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import crash_child
 import yaml
 from crash_report import (
     Rows,
@@ -32,6 +30,7 @@ from crash_report import (
     running,
 )
 from crash_stories import STORIES, Story
+from forking import Forked, Forker
 
 from bot import manifest, registry
 from playground.server import Playground
@@ -112,8 +111,12 @@ def write_config(folder: Path, *, first_port: int) -> Path:
 class Life:
     """One process of the bot, from its start to its end."""
 
-    pid: int
+    process: Forked
     code: asyncio.Task[int]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     @property
     def is_over(self) -> bool:
@@ -121,58 +124,9 @@ class Life:
 
     async def stop(self) -> int:
         """As an operator does; the exit code."""
-        if not self.is_over:
-            os.kill(self.pid, signal.SIGTERM)
+        self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.code
-
-
-class Nursery:
-    """The process that has imported everything and forks one life after the other, for all stories of a test process."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._life: Life | None = None
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Nursery]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            crash_child.__file__,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        try:
-            nursery = cls(process)
-            await nursery._hear("ready")
-            yield nursery
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            await process.wait()
-
-    async def start(self, job: dict[str, Any]) -> Life:
-        """Ends the life before this one, should a test have failed and left it."""
-        await self._bury()
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        await self._process.stdin.drain()
-        pid = await self._hear("pid")
-        self._life = Life(pid, asyncio.create_task(self._hear("code")))
-        return self._life
-
-    async def _bury(self) -> None:
-        if self._life is not None and not self._life.is_over:
-            os.kill(self._life.pid, signal.SIGKILL)
-            await self._life.code
-
-    async def _hear(self, what: str) -> int:
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        assert line, "the process that forks lives has ended: what it said is in the test's stderr"
-        return int(json.loads(line)[what])
 
 
 # ---------------------------------------------------------------- one play
@@ -230,7 +184,7 @@ class Workshop:
     """One folder, one database at a time, one play after the other."""
 
     folder: Path
-    nursery: Nursery
+    forker: Forker
     new_database: Callable[[str], str]
     """Given the URL of the database to copy (empty: a migrated, empty one), the URL of a new one."""
     mark: str
@@ -239,13 +193,13 @@ class Workshop:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, folder: Path, nursery: Nursery, new_database: Callable[[str], str]
+        cls, folder: Path, forker: Forker, new_database: Callable[[str], str]
     ) -> AsyncIterator[Workshop]:
         mark = f"crash-{secrets.token_hex(6)}"
         write_golden_paths(folder / "golden_paths", mark)
         config = write_config(folder, first_port=21000 + os.getpid() % 400 * 20)
         with no_process_left(mark):
-            yield cls(folder, nursery, new_database, mark, config)
+            yield cls(folder, forker, new_database, mark, config)
 
     @property
     def state(self) -> Path:
@@ -302,7 +256,7 @@ class _Play:
     async def run(self) -> Played:
         self._clock.write_text("0")
         self._requests = len(self._story.ends)
-        scene = Scene(self._playground, self._workshop.state, self._clock, self._rows, await self._start(0))
+        scene = Scene(self._playground, self._workshop.state, self._clock, self._rows, self._start(0))
         deaths: list[int] = []
         deeds = list(self._story.deeds)
         try:
@@ -312,7 +266,7 @@ class _Play:
                         deaths.append(scene.life.code.result())
                         assert len(deaths) < 5, "it dies again and again"
                         scene.move_clock(AWAY_SECONDS)
-                        scene.life = await self._start(len(deaths))
+                        scene.life = self._start(len(deaths))
                     elif self._is_connected and deeds and await deeds[0](scene):
                         deeds.pop(0)
                     await asyncio.sleep(0.03)
@@ -327,7 +281,7 @@ class _Play:
             # It died while it was stopping; the next one finds everything done.
             deaths.append(last)
             self._kills = self._kills[: len(deaths)]
-            scene.life = await self._start(len(deaths))
+            scene.life = self._start(len(deaths))
             await self._playground.until_connected(timeout_seconds=PATIENCE_SECONDS)
             found = await self._look()
             last = await scene.life.stop()
@@ -350,28 +304,29 @@ class _Play:
             "runtime": await read_runtime(state, self._workshop.mark),
         }
 
-    async def _start(self, number: int) -> Life:
+    def _start(self, number: int) -> Life:
         self._opened_before = self._playground.connections_opened
         self._points(number).unlink(missing_ok=True)
         self._logs.append(self._workshop.folder / f"log-{number}")
         self._logs[-1].unlink(missing_ok=True)
-        return await self._workshop.nursery.start(
-            {
-                "config": str(self._workshop.config),
-                "environ": {
-                    "SLACK_API_URL": self._playground.api_url,
-                    "SLACK_BOT_TOKEN": self._playground.bot_token,
-                    "SLACK_APP_TOKEN": self._playground.app_token,
-                    "SLACK_SIGNING_SECRET": self._playground.signing_secret,
-                    "DATABASE_URL": self._url,
-                    "PLATFORM_STATE": str(self._workshop.state),
-                },
-                "kill": self._kills[number] if number < len(self._kills) else "",
-                "points": str(self._points(number)),
-                "log": str(self._logs[-1]),
-                "clock": str(self._clock),
-            }
-        )
+        process = self._workshop.forker.start("crash_child:live", self._job(number), output=self._logs[-1])
+        return Life(process, asyncio.create_task(process.wait()))
+
+    def _job(self, number: int) -> dict[str, Any]:
+        return {
+            "config": str(self._workshop.config),
+            "environ": {
+                "SLACK_API_URL": self._playground.api_url,
+                "SLACK_BOT_TOKEN": self._playground.bot_token,
+                "SLACK_APP_TOKEN": self._playground.app_token,
+                "SLACK_SIGNING_SECRET": self._playground.signing_secret,
+                "DATABASE_URL": self._url,
+                "PLATFORM_STATE": str(self._workshop.state),
+            },
+            "kill": self._kills[number] if number < len(self._kills) else "",
+            "points": str(self._points(number)),
+            "clock": str(self._clock),
+        }
 
     def _points(self, number: int) -> Path:
         return self._workshop.folder / f"points-{number}"

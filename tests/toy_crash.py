@@ -1,12 +1,12 @@
 """Kills a real process before one durable change, starts another one, and tells what is there in the end.
 
-`python toy_crash.py URL FOLDER SCENARIO POINT…` prints one JSON line per point. A point is the number of the change before
+`play_all` writes one JSON line per point into the folder. A point is the number of the change before
 which the process dies: a commit of the bot's database that wrote something (the store's, the engine's, DBOS's own), or a
 change of the toy world. Between two changes nothing durable happens, so dying before each of them is dying anywhere.
 Point 0 is a life without a kill. A point may be `7+2`: the second process dies as well, before its second change. The first
 point that is never reached ends the list.
 
-The processes are forked from one that has imported everything: a start then costs milliseconds instead of seconds.
+The processes are forked from one that has imported everything (forking.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from bot.domain import OnFailure, Plan, Request
 from bot.workflow import Tuning
 
 TUNING = Tuning(poll_seconds=0.02, drain_seconds=5.0, lease_seconds=0.6, most_recoveries=20)
+PLAYED = "played.jsonl"
 NEVER_REACHED = 3
 """Exit code of a process that ended its work before the change it was to die at."""
 WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
@@ -140,14 +140,10 @@ def play(url: str, folder: Path, scenario: str, point: str) -> dict[str, Any]:
     return {"point": point, "deaths": deaths, "last": last, "found": found}
 
 
-def main() -> None:
-    url, folder, scenario, *points = sys.argv[1:]
-    for point in points:
-        played = play(url, Path(folder), scenario, point)
-        print(json.dumps(played), flush=True)
-        if played["deaths"][:1] == [NEVER_REACHED]:
-            return
-
-
-if __name__ == "__main__":
-    main()
+def play_all(url: str, folder: str, scenario: str, points: list[str]) -> None:
+    with (Path(folder) / PLAYED).open("w") as file:
+        for point in points:
+            played = play(url, Path(folder), scenario, point)
+            file.write(json.dumps(played) + "\n")
+            if played["deaths"][:1] == [NEVER_REACHED]:
+                return

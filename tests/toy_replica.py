@@ -1,4 +1,4 @@
-"""One replica of the bot in a process of its own: `python toy_replica.py URL FOLDER` runs until SIGTERM.
+"""One replica of the bot in a process of its own: `live` runs until SIGTERM, and says `ready` once it is.
 
 Its step `claim` is pending until the file `go` is in the folder, so that a test has time to do something to the process.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 from toy_bot import toy_bot
@@ -41,5 +40,5 @@ async def serve(url: str, folder: Path) -> None:
         await ended.wait()
 
 
-if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], Path(sys.argv[2])))
+def live(url: str, folder: str) -> None:
+    asyncio.run(serve(url, Path(folder)))

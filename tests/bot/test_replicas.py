@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-import toy_replica
 from database import PostgreSQL
+from forking import Forked, Forker
 from sqlmodel import col
 from toy_bot import ENDED, ToyBot, toy_bot, utc_now
 from toy_world import World, toy_command, toy_plan
@@ -26,26 +25,21 @@ from bot.tables import ReplicaRow, TakeoverRow
 from bot.workflow import Tuning, enqueue
 
 SECONDS = 60.0
-Replica = asyncio.subprocess.Process
 
 
 @asynccontextmanager
-async def replica(url: str, folder: Path) -> AsyncIterator[Replica]:
+async def replica(forker: Forker, url: str, folder: Path) -> AsyncIterator[Forked]:
     """A replica that is ready; killed at the end, whatever became of it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, toy_replica.__file__, url, str(folder)),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    forked = forker.start("toy_replica:live", url, str(folder), output=folder / f"replica-{uuid.uuid4().hex}")
     try:
-        assert process.stdout is not None
-        while (line := await asyncio.wait_for(process.stdout.readline(), SECONDS)) != b"ready\n":
-            assert line, "the replica ended before it was ready"
-        yield process
+        async with asyncio.timeout(SECONDS):
+            while not (forked.output.exists() and "ready\n" in forked.output.read_text()):
+                assert forked.poll() is None, "the replica ended before it was ready"
+                await asyncio.sleep(0.01)
+        yield forked
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        forked.send_signal(signal.SIGKILL)
+        await forked.wait()
 
 
 async def rows(store: Store, statement: sa.Select[tuple[int]]) -> int:
@@ -69,31 +63,33 @@ def url(postgresql: PostgreSQL) -> str:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fate", ["killed", "frozen", "ended"])
-async def test_a_lost_replicas_run_goes_on_in_another_one(url: str, tmp_path: Path, fate: str) -> None:
+async def test_a_lost_replicas_run_goes_on_in_another_one(
+    url: str, forker: Forker, tmp_path: Path, fate: str
+) -> None:
     world = World(tmp_path / "world.db")
     async with (
         Store.open(url, clock=utc_now, enqueue=enqueue) as store,
-        replica(url, tmp_path) as first,
+        replica(forker, url, tmp_path) as first,
     ):
         # Only what ToyBot asks of the store is used: this process runs nothing itself.
         people = ToyBot(store, engine=None)  # type: ignore[arg-type]
         await people.request(toy_plan())
         await people.until(lambda one: any(step.detail == "waiting for go" for step in one.steps))
-        async with replica(url, tmp_path) as second:
+        async with replica(forker, url, tmp_path) as second:
             match fate:
                 case "killed":
-                    first.kill()
+                    first.send_signal(signal.SIGKILL)
                 case "frozen":
                     first.send_signal(signal.SIGSTOP)
                 case "ended":
-                    first.terminate()
+                    first.send_signal(signal.SIGTERM)
             await until(lambda: rows(store, sa.select(sa.func.count()).select_from(TakeoverRow)))
             (tmp_path / "go").touch()
             request = await people.until(lambda one: one.state in ENDED, seconds=SECONDS)
             if fate == "frozen":
                 first.send_signal(signal.SIGCONT)
                 assert await asyncio.wait_for(first.wait(), SECONDS) == FENCED_EXIT_CODE
-            second.terminate()
+            second.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(second.wait(), SECONDS) == 0
 
         assert request.state is RequestState.SUCCEEDED
@@ -105,12 +101,12 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(url: str, tmp_path: Pa
         assert left == 0
 
 
-async def test_two_replicas_share_the_work(url: str, tmp_path: Path) -> None:
+async def test_two_replicas_share_the_work(url: str, forker: Forker, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with (
         Store.open(url, clock=utc_now, enqueue=enqueue) as store,
-        replica(url, tmp_path),
-        replica(url, tmp_path),
+        replica(forker, url, tmp_path),
+        replica(forker, url, tmp_path),
     ):
         people = ToyBot(store, engine=None)  # type: ignore[arg-type]
         names = [f"r{number}" for number in range(6)]

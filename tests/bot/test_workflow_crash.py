@@ -6,15 +6,15 @@ time after the restart (about a quarter of an hour on two cores); run it after e
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_crash
+from forking import Forker
 
 SELECTED = {
     "success": ("5", "16", "27", "35", "19+4"),
@@ -51,20 +51,17 @@ def points_of(scenario: str, url: str) -> list[str]:
     return list((SELECTED if url.startswith("sqlite") else ON_POSTGRESQL)[scenario])
 
 
-def play(url: str, folder: Path, scenario: str, points: list[str]) -> list[dict[str, Any]]:
-    """What a machine of its own says of each point; forking there keeps this process's threads out of it."""
-    done = subprocess.run(
-        [sys.executable, toy_crash.__file__, url, str(folder), scenario, *points],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=POINT_SECONDS * len(points),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    assert done.returncode == 0, done.stderr
-    played = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+async def play(
+    forker: Forker, url: str, folder: Path, scenario: str, points: list[str]
+) -> list[dict[str, Any]]:
+    """What a process of its own says of each point; forking there keeps this process's threads out of it."""
+    forked = forker.start("toy_crash:play_all", url, str(folder), scenario, points, output=folder / "output")
+    code = await asyncio.wait_for(forked.wait(), POINT_SECONDS * len(points))
+    said = forked.output.read_text()
+    assert code == 0, said
+    played = [json.loads(line) for line in (folder / toy_crash.PLAYED).read_text().splitlines()]
     for one in played:
-        assert one["last"] == 0, f"point {one['point']}: {done.stderr[-4000:]}"
+        assert one["last"] == 0, f"point {one['point']}: {said[-4000:]}"
     return played
 
 
@@ -78,11 +75,11 @@ def in_words(line: str) -> str:
 @pytest.mark.crash
 @pytest.mark.timeout(3600 if FULL else 400)
 @pytest.mark.parametrize("scenario", SELECTED)
-def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
-    scenario: str, database_url: str, tmp_path: Path
+async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
+    scenario: str, database_url: str, forker: Forker, tmp_path: Path
 ) -> None:
     points = points_of(scenario, database_url)
-    undisturbed, *killed = play(database_url, tmp_path, scenario, ["0", *points])
+    undisturbed, *killed = await play(forker, database_url, tmp_path, scenario, ["0", *points])
 
     state, log = ENDS[scenario]
     assert undisturbed["found"]["state"] == state

@@ -1,24 +1,15 @@
-"""The process that forks the bot's lives, and databases: what a play starts from, of which the next play gets a copy."""
+"""Databases that a play starts from and that the next play gets a copy of, on both engines."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from crash_stage import Nursery
 from database import PostgreSQL
 
 NewDatabase = Callable[[str], str]
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def nursery() -> AsyncIterator[Nursery]:
-    """One for all tests of this folder, which therefore share one event loop: it takes seconds to import everything."""
-    async with Nursery.open() as opened:
-        yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from crash_report import differences
-from crash_stage import KILLED, Nursery, Played, Workshop
+from crash_stage import KILLED, Played, Workshop
+from forking import Forker
 
 FULL = os.environ.get("PLATFORM_CRASH_MATRIX") == "full"
 SHARDS = 6 if FULL else 1
@@ -103,20 +104,19 @@ def verdict(undisturbed: Played, played: Played) -> str:
 
 
 @pytest.mark.crash
-@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.timeout(7200 if FULL else 600)
 @pytest.mark.parametrize(("new_database", "story"), PLAYED, indirect=["new_database"])
 @pytest.mark.parametrize("shard", range(SHARDS))
 async def test_killed_anywhere_it_ends_as_if_nothing_had_happened(
     story: str,
     shard: int,
-    nursery: Nursery,
+    forker: Forker,
     new_database: Callable[[str], str],
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
     engine = request.node.callspec.params["new_database"]
-    async with Workshop.open(tmp_path, nursery, new_database) as workshop:
+    async with Workshop.open(tmp_path, forker, new_database) as workshop:
         before = await workshop.setting(story)
         undisturbed = await workshop.play(story, before, ())
         assert undisturbed.last == 0

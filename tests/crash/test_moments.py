@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from crash_report import differences, processes
-from crash_stage import Nursery, Workshop
+from crash_stage import Workshop
 from crash_stories import CHANNEL, CREATE, SERVICE, STORIES, Scene, Story, clicks
+from forking import Forker
 
-pytestmark = [pytest.mark.crash, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 ON_SQLITE = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 
@@ -43,13 +44,13 @@ async def types_and_is_left_alone(scene: Scene) -> bool:
 
 @ON_SQLITE
 async def test_what_was_acknowledged_is_planned_by_the_next_process(
-    nursery: Nursery, new_database: Any, tmp_path: Any
+    forker: Forker, new_database: Any, tmp_path: Any
 ) -> None:
     left_alone = Story(
         deeds=(types_and_is_left_alone, clicks("alice", "confirm", on=f"Create service {SERVICE}")),
         ends=("succeeded",),
     )
-    async with Workshop.open(tmp_path, nursery, new_database) as workshop:
+    async with Workshop.open(tmp_path, forker, new_database) as workshop:
         undisturbed = await workshop.live(STORIES["create"], (None, ""), ())
         played = await workshop.live(left_alone, (None, ""), ())
     assert played.deaths == [-signal.SIGKILL]
@@ -58,9 +59,9 @@ async def test_what_was_acknowledged_is_planned_by_the_next_process(
 
 @ON_SQLITE
 async def test_an_orderly_stop_leaves_the_work_to_the_next_start(
-    nursery: Nursery, new_database: Any, tmp_path: Any
+    forker: Forker, new_database: Any, tmp_path: Any
 ) -> None:
-    async with Workshop.open(tmp_path, nursery, new_database) as workshop:
+    async with Workshop.open(tmp_path, forker, new_database) as workshop:
         undisturbed = await workshop.live(STORIES["create"], (None, ""), ())
         for point in ("after request.opened 1", "before do:repository 1", "after step.started application 1"):
             played = await workshop.live(STORIES["create"], (None, ""), (f"stop {point}",))
