@@ -27,6 +27,7 @@ from integrations._argocd_shapes import (
 )
 from integrations._argocd_state import unhealthy_resources
 from integrations._kubernetes import Access, Kubernetes, Object, Resource, Selection
+from integrations._kubernetes_dry_run import preview_claim
 from integrations.ports import AnalysisResult, Finding, Preview
 
 APPLICATION: Final = Resource("argoproj.io", "v1alpha1", "applications", "Application")
@@ -105,16 +106,9 @@ class ClusterApplications:
     # ------------------------------------------------------------ writing
 
     async def preview(self, intent: Mapping[str, Any]) -> Preview:
-        try:
-            await self._kubernetes.apply(
-                APPLICATION, dict(intent), field_manager=_manager(intent), dry_run=True
-            )
-        except PermanentBackendError as error:
-            if error.kind is BackendErrorKind.DENIED:
-                # The bot may not ask: that is no word of anybody who admits.
-                raise
-            return Preview(denials=(error.message,))
-        return Preview()
+        return await preview_claim(
+            self._kubernetes, APPLICATION, dict(intent), field_manager=_manager(intent)
+        )
 
     async def manifests(self, app: ArgoApplication, revision: str) -> Sequence[Mapping[str, Any]] | None:  # noqa: ARG002
         return None

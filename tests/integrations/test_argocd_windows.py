@@ -302,7 +302,8 @@ async def test_admission_speaks_in_the_preview_and_nothing_is_written(server: Se
         await world.set_project(destinations=[{"server": "*", "namespace": "*"}])
         world.wire.instead = denying
         said = await world.delivery.preview(wish(world), request_id="req0")
-    assert said.denials == (denial,)
+    said_by_kyverno = "validate.kyverno.svc: label cost-centre is missing"
+    assert said.denials == (f"Application {world.service}-production: {said_by_kyverno}",)
 
 
 async def test_what_a_revision_would_deploy_is_what_argo_cd_renders(world: World) -> None:
