@@ -17,6 +17,8 @@ Rules read these keys of `plan.facts` (strings; a key that is absent means nobod
     name_taken_by         create-service: who owns the name already; "" for nobody
     commits_complete      "false" where commits are missing from the plan (default: the plan is not truncated)
 
+and those of `bot.evidence_rules`, which is the part of this table that is about admission and reports.
+
 "Could not ask" never passes: UNKNOWN blocks like DENY does, and says that it is no refusal.
 """
 
@@ -27,7 +29,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot import access
+from bot import access, evidence_rules
 from bot.domain import (
     Actor,
     Approval,
@@ -39,6 +41,7 @@ from bot.domain import (
     Platform,
     Verdict,
 )
+from bot.gates import denied, passed, unknown
 
 EMERGENCY_ROLLBACK = "emergency-rollback"
 """The permission that lets a rollback to a revision known as good run without approval: time matters more then."""
@@ -107,7 +110,7 @@ def _approvers_by_rule(approvals: Sequence[Approval], plan_hash: str) -> dict[st
 def owned_by_a_team(plan: Plan, facts: Facts) -> Gate | None:
     if plan.team in facts.platform.teams:
         return None
-    return _deny(
+    return denied(
         "known-team",
         f"Team {plan.team or '(none)'} is not in platform.yml, so nobody would own the result.",
         fix="Choose one of: " + ", ".join(sorted(facts.platform.teams)) + ".",
@@ -118,7 +121,7 @@ def known_environment(plan: Plan, facts: Facts) -> Gate | None:
     if not plan.environment or facts.platform.environment(plan.environment):
         return None
     names = ", ".join(one.name for one in facts.platform.environments)
-    return _deny(
+    return denied(
         "known-environment", f"There is no environment {plan.environment}.", fix=f"Choose one of: {names}."
     )
 
@@ -130,20 +133,22 @@ def service_name(plan: Plan, facts: Facts) -> Gate | None:
     longest = max((len(one.name) for one in facts.platform.environments), default=0)
     limit = DNS_LABEL_LIMIT - longest - 1
     if not _DNS_LABEL.fullmatch(plan.service) or len(plan.service) > limit:
-        return _deny(
+        return denied(
             "service-name",
             f"“{plan.service}” cannot be the name of a service.",
             fix=f"Use at most {limit} lower-case letters, digits and dashes, beginning with a letter.",
         )
     if plan.service in facts.platform.reserved_names:
-        return _deny(
+        return denied(
             "reserved-name",
             f"The name {plan.service} is reserved by the platform.",
             fix="Choose another name.",
         )
     if owner := plan.facts.get("name_taken_by", ""):
-        return _deny("free-name", f"The name {plan.service} is taken by {owner}.", fix="Choose another name.")
-    return _pass("service-name", f"The name {plan.service} is valid and not reserved.")
+        return denied(
+            "free-name", f"The name {plan.service} is taken by {owner}.", fix="Choose another name."
+        )
+    return passed("service-name", f"The name {plan.service} is valid and not reserved.")
 
 
 def golden_path(plan: Plan, facts: Facts) -> Gate | None:
@@ -152,14 +157,14 @@ def golden_path(plan: Plan, facts: Facts) -> Gate | None:
     offered = facts.platform.golden_paths
     name = plan.facts.get("template", "")
     if name not in offered:
-        return _deny(
+        return denied(
             "golden-path",
             f"The golden path {name or '(none)'} is not offered.",
             fix=f"Choose one of: {', '.join(offered)}.",
         )
     if not plan.facts.get("template_revision"):
-        return _unknown("golden-path", f"It is not known which content of {name} this plan would use.")
-    return _pass("golden-path", f"{name} is a golden path of this platform.")
+        return unknown("golden-path", f"It is not known which content of {name} this plan would use.")
+    return passed("golden-path", f"{name} is a golden path of this platform.")
 
 
 # ---------------------------------------------------------------- rules about what is promoted
@@ -172,14 +177,14 @@ def promotion_order(plan: Plan, facts: Facts) -> Gate | None:
         return None
     before = facts.platform.before(target.name)
     if before is None:
-        return _deny(
+        return denied(
             "promotion-order",
             f"{target.title} comes first and follows {target.follows}; nothing is promoted to it.",
             fix=f"Push to {target.follows}.",
         )
     if plan.facts.get("source_environment") == before.name:
         return None
-    return _deny(
+    return denied(
         "promotion-order",
         f"A revision reaches {target.name} from {before.name} only.",
         fix=f"Bring it to {before.name} first.",
@@ -193,16 +198,16 @@ def something_new(plan: Plan, _facts: Facts) -> Gate | None:
         return None
     wanted, running = plan.facts.get(key), plan.facts.get("target_revision")
     if wanted is None or running is None:
-        return _unknown("something-new", f"It is not known what runs in {plan.environment}.")
+        return unknown("something-new", f"It is not known what runs in {plan.environment}.")
     if not wanted:
-        return _deny(
+        return denied(
             "something-new",
             f"There is no revision to bring to {plan.environment}.",
             fix="Deploy one to the environment before, and wait until it is healthy.",
         )
     if wanted != running:
         return None
-    return _deny(
+    return denied(
         "something-new",
         f"{plan.environment} runs {wanted[:7]} already; nothing would change.",
         fix=f"/platform status {plan.service} shows what runs where.",
@@ -216,16 +221,16 @@ def healthy_source(plan: Plan, _facts: Facts) -> Gate | None:
     revision = plan.facts.get("source_revision", "")[:7] or "The revision"
     health = plan.facts.get("source_health", "unknown")
     if health == "healthy":
-        return _pass("healthy-before", f"{revision} is healthy in {source}.")
+        return passed("healthy-before", f"{revision} is healthy in {source}.")
     if health == "unknown":
-        return _unknown("healthy-before", f"{source} could not say whether {revision} is healthy.")
+        return unknown("healthy-before", f"{source} could not say whether {revision} is healthy.")
     if health in _NOTHING_RUNS:
-        return _deny(
+        return denied(
             "healthy-before",
             f"{revision} never ran in {source}.",
             fix=f"Deploy it to {source} first, and wait until it is healthy.",
         )
-    return _deny(
+    return denied(
         "healthy-before",
         f"{revision} is {health} in {source}, and only what is healthy there may go on.",
         fix=f"Wait until {source} is healthy, or repair it. /platform status {plan.service} shows why.",
@@ -238,10 +243,8 @@ def settled_target(plan: Plan, _facts: Facts) -> Gate | None:
     if plan.command != "promote" or health is None or health in _SETTLED | _NOTHING_RUNS:
         return None
     if health == "unknown":
-        return _unknown(
-            "settled-target", f"{plan.environment} could not say how {plan.service} is there now."
-        )
-    return _deny(
+        return unknown("settled-target", f"{plan.environment} could not say how {plan.service} is there now.")
+    return denied(
         "settled-target",
         f"{plan.service} is {health} in {plan.environment}, and a deployment under way is not overtaken.",
         fix=f"Wait until it is done. /platform status {plan.service} shows how far it is.",
@@ -258,13 +261,13 @@ def approval(plan: Plan, facts: Facts) -> Gate | None:
         return (
             _ask(plan, facts, rule, name="create-approval", what="A new service")
             if rule
-            else _pass("create-approval", "A new service needs no approval here.")
+            else passed("create-approval", "A new service needs no approval here.")
         )
     environment = facts.platform.environment(plan.environment)
     if environment is None:
         return None
     if environment.approval is None:
-        return _pass(_rule_name(environment), f"Changes in {environment.name} need no approval.")
+        return passed(_rule_name(environment), f"Changes in {environment.name} need no approval.")
     if emergency := _emergency(plan, facts, environment):
         return emergency
     return _ask(
@@ -285,7 +288,7 @@ def complete_authors(plan: Plan, facts: Facts) -> Gate | None:
     complete = plan.facts.get("commits_complete", "false" if plan.truncated else "true")
     if complete == "true" or _is_emergency(plan, facts):
         return None
-    return _deny(
+    return denied(
         "known-authors",
         "The code host cut the list of commits, so not all authors are known, and authors may not approve.",
         fix="Bring an earlier revision first, in smaller steps: --version SHA.",
@@ -361,6 +364,11 @@ def approval_group(source: str, team: str, platform: Platform) -> str:
 
 # ---------------------------------------------------------------- the table
 
+
+def _about_evidence(rule: evidence_rules.Rule) -> Rule:
+    return lambda plan, facts: rule(plan, facts.platform.environment(plan.environment))
+
+
 RULES: tuple[Rule, ...] = (
     owned_by_a_team,
     known_environment,
@@ -370,23 +378,7 @@ RULES: tuple[Rule, ...] = (
     something_new,
     healthy_source,
     settled_target,
+    *map(_about_evidence, evidence_rules.RULES),
     complete_authors,
     approval,
 )
-
-
-def _pass(rule: str, reason: str) -> Gate:
-    return Gate(rule=rule, verdict=Verdict.PASS, reason=reason)
-
-
-def _deny(rule: str, reason: str, *, fix: str) -> Gate:
-    return Gate(rule=rule, verdict=Verdict.DENY, reason=reason, fix=fix)
-
-
-def _unknown(rule: str, reason: str) -> Gate:
-    return Gate(
-        rule=rule,
-        verdict=Verdict.UNKNOWN,
-        reason=reason,
-        fix="This is no refusal: nobody could be asked. Try again in a moment.",
-    )

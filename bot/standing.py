@@ -23,6 +23,11 @@ class Standing:
     release: ReleaseRef | None
     revision: str | None
 
+    def as_it_runs(self, revision: str) -> str:
+        """The commit by which the backend knows an approved revision: it may run there as a release commit of its own."""
+        running = self.application.revision if self.application else None
+        return running if running and revision == self.revision else revision
+
 
 async def of(ctx: Context, service: str, environment: Environment) -> Standing:
     """Raises BackendError when it cannot be asked."""

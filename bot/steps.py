@@ -13,6 +13,7 @@ from bot.domain import (
     Change,
     Cost,
     DeploymentRecord,
+    Environment,
     Link,
     PlannedStep,
     Platform,
@@ -136,8 +137,9 @@ def monthly_cost(platform: Platform, *, environment: str, claim: ClaimSpec | Non
 # ---------------------------------------------------------------- claim
 
 
-async def _do_claim(run: Run, arguments: JSON) -> Done | Pending:
-    spec = ClaimSpec(
+def claim_spec(arguments: JSON) -> ClaimSpec:
+    """What the step will ask for: a preview of it asks for the same."""
+    return ClaimSpec(
         name=arguments["name"],
         kind=arguments["kind"],
         service=arguments["service"],
@@ -145,6 +147,10 @@ async def _do_claim(run: Run, arguments: JSON) -> Done | Pending:
         team=arguments["team"],
         size=arguments["size"],
     )
+
+
+async def _do_claim(run: Run, arguments: JSON) -> Done | Pending:
+    spec = claim_spec(arguments)
     claim = await run.backends.infrastructure.ensure_claim(spec, request_id=run.request_id)
     if claim.phase is Phase.FAILED:
         raise PermanentBackendError(
@@ -169,25 +175,34 @@ async def _undo_claim(run: Run, arguments: JSON, _done: StepRecord) -> Done:
 # ---------------------------------------------------------------- application
 
 
+def application_spec(
+    arguments: JSON, environment: Environment, *, clone_url: str, secret: str = ""
+) -> ApplicationSpec:
+    """What the step will ask for: a preview of it asks for the same."""
+    return ApplicationSpec(
+        service=arguments["service"],
+        environment=environment.name,
+        team=arguments["team"],
+        repository_url=clone_url,
+        golden_path=arguments["golden_path"],
+        follows=environment.follows,
+        health_path=arguments["health_path"],
+        secrets=(secret,) if secret else (),
+        release_ref=environment.release_ref,
+    )
+
+
 async def _do_application(run: Run, arguments: JSON) -> Done:
     environment = run.platform.environment(arguments["environment"])
     if environment is None:
         raise NotFoundError(f"The environment {arguments['environment']} is no longer configured.")
-    secret = run.output("claim").get("secret")
-    application = await run.backends.delivery.ensure_application(
-        ApplicationSpec(
-            service=arguments["service"],
-            environment=environment.name,
-            team=arguments["team"],
-            repository_url=arguments["clone_url"] or run.output("repository")["clone_url"],
-            golden_path=arguments["golden_path"],
-            follows=environment.follows,
-            health_path=arguments["health_path"],
-            secrets=(secret,) if secret else (),
-            release_ref=environment.release_ref,
-        ),
-        request_id=run.request_id,
+    spec = application_spec(
+        arguments,
+        environment,
+        clone_url=arguments["clone_url"] or run.output("repository")["clone_url"],
+        secret=run.output("claim").get("secret", ""),
     )
+    application = await run.backends.delivery.ensure_application(spec, request_id=run.request_id)
     return Done(
         detail=f"follows {environment.follows}" if environment.follows else "created",
         external_id=f"{application.service}-{application.environment}",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from bot import new_service, steps
+from bot import evidence, new_service, steps
 from bot.command import Args, Command, Context, Done, Knowledge, Run, Scope, StepKind, argument
 from bot.domain import (
     JSON,
@@ -64,7 +64,7 @@ async def plan(ctx: Context, args: CreateService) -> Plan:
         await _refuse_impossible_claim(ctx, claim, path)
     answers = _answers(args, path)
     tree = await ctx.backends.golden_paths.render(args.template, revision=path.revision, answers=answers)
-    return Plan(
+    made = Plan(
         command="create-service",
         title=f"Create service {args.name}",
         summary=f"{path.title} for team {args.team}, running in {environment}.",
@@ -78,6 +78,7 @@ async def plan(ctx: Context, args: CreateService) -> Plan:
         notes=_notes(path),
         cost=steps.monthly_cost(ctx.platform, environment=environment, claim=claim),
     )
+    return await evidence.considered(ctx, made)
 
 
 async def _refuse_impossible_claim(ctx: Context, claim: ClaimSpec, path: GoldenPath) -> None:

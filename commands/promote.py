@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot import lookup, standing, steps
+from bot import evidence, lookup, standing, steps
 from bot.command import Args, Command, Context, Knowledge, Scope, argument
 from bot.domain import (
     Actor,
@@ -62,7 +62,7 @@ async def plan(ctx: Context, args: Promote) -> Plan:
         claim=claim,
         health_path=await _health_path(ctx, service),
     )
-    return Plan(
+    made = Plan(
         command="promote",
         title=f"Promote {service.name} to {target.name}",
         summary=f"{revision[:7]} from {source.name}"
@@ -91,6 +91,8 @@ async def plan(ctx: Context, args: Promote) -> Plan:
         else steps.monthly_cost(ctx.platform, environment=target.name, claim=claim),
         announce=f"{service.name} → {target.name}",
     )
+    runs = evidence.Source(source.name, before.as_it_runs(revision))
+    return await evidence.considered(ctx, made, revision=revision, source=runs)
 
 
 async def _candidate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot import lookup, standing, steps
+from bot import evidence, lookup, standing, steps
 from bot.command import Args, Command, Context, Knowledge, Scope, argument
 from bot.domain import Actor, Change, Environment, Plan, Platform, Service
 from bot.errors import PolicyDeniedError, UsageError
@@ -50,7 +50,7 @@ async def plan(ctx: Context, args: Rollback) -> Plan:
     ran = await standing.history(ctx, service.name, target)
     goal, known_good = await _goal(ctx, service, args.to, current=now.revision, ran=ran)
     comparison = await ctx.backends.code_host.compare(service.name, base=goal, head=live)
-    return Plan(
+    made = Plan(
         command="rollback",
         title=f"Roll back {service.name} in {target.name}",
         summary=f"From {now.revision[:7]} back to {goal[:7]}.",
@@ -85,6 +85,7 @@ async def plan(ctx: Context, args: Rollback) -> Plan:
         notes=("The commits listed are the ones that are taken out of this environment.",),
         announce=f"{service.name} ⟲ {target.name}",
     )
+    return await evidence.considered_in_an_emergency(ctx, made, revision=goal)
 
 
 async def _goal(
