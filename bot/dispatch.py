@@ -49,7 +49,9 @@ _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
 def new_request_id() -> str:
-    return "r-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(7))
+    number = secrets.randbelow(len(_ID_LETTERS) ** 7)
+    letters = [_ID_LETTERS[number // len(_ID_LETTERS) ** place % len(_ID_LETTERS)] for place in range(7)]
+    return f"r-{''.join(letters)}"
 
 
 @dataclass(frozen=True)

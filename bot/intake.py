@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from bot import audit
 from bot.audit import Fact, Head
@@ -80,6 +81,7 @@ class Intake:
         self._open = True
         self._queue: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
         dialect = engine.dialect
+        self._begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else ""
         self._head = str(_LOCKED_HEAD.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         self._new_head = _Statement(_NEW_HEAD, (), dialect)
         self._new_request = _Statement(sa.insert(_REQUESTS), _REQUESTS.columns, dialect)
@@ -123,29 +125,40 @@ class Intake:
                 return
 
     def _try(self, batch: Sequence[_Arrival]) -> None:
+        connection = None
         try:
-            self._commit(batch)
+            connection = self._engine.raw_connection()
+            self._commit(connection, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the thread goes on
             # What the database refuses is tried in the ordinary way, which has the words for it; a commit whose answer was
             # lost is found there too.
-            foreseen = isinstance(error, SQLAlchemyError | OSError)
+            foreseen = isinstance(error, SQLAlchemyError | OSError | self._engine.dialect.loaded_dbapi.Error)
             for arrival in batch:
-                arrival.error = None if foreseen else error
+                arrival.recorded, arrival.error = None, None if foreseen else error
+            if connection is not None:
+                connection.invalidate()
+        else:
+            connection.close()
 
-    def _commit(self, batch: Sequence[_Arrival]) -> None:
+    def _commit(self, connection: PoolProxiedConnection, batch: Sequence[_Arrival]) -> None:
         """Everybody or nobody: whose delivery or whose subject is there already stops the batch by a unique index."""
+        cursor = connection.cursor()
+        if self._begin:
+            cursor.execute(self._begin)
+        cursor.execute(self._head)
+        row: Any = cursor.fetchone()
+        head = Head(*row)
+        now = self._clock()
         requests, events = [], []
-        with self._engine.begin() as connection:
-            head = Head(*connection.exec_driver_sql(self._head).one())
-            now = self._clock()
-            for arrival in batch:
-                event = audit.chain(opened(arrival.new), at=now, previous=head)
-                head = Head(event.sequence, event.hash)
-                events.append(self._new_event.parameters({**vars(event), "key": None}))
-                requests.append(self._new_request.parameters(_values(arrival.new, now)))
-            connection.exec_driver_sql(self._new_request.sql, requests)
-            connection.exec_driver_sql(self._new_event.sql, events)
-            connection.exec_driver_sql(self._new_head.sql, self._new_head.parameters(vars(head).copy()))
+        for arrival in batch:
+            event = audit.chain(opened(arrival.new), at=now, previous=head)
+            head = Head(event.sequence, event.hash)
+            events.append(self._new_event.parameters({**vars(event), "key": None}))
+            requests.append(self._new_request.parameters(_values(arrival.new, now)))
+        cursor.executemany(self._new_request.sql, requests)
+        cursor.executemany(self._new_event.sql, events)
+        cursor.execute(self._new_head.sql, self._new_head.parameters(vars(head).copy()))
+        connection.commit()
         for arrival in batch:
             arrival.recorded = as_request(arrival.new, now)
 

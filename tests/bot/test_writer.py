@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -183,8 +184,8 @@ class Pages:
 
     def __init__(self, store: Store) -> None:
         self._frozen = False
-        for engine in (store.engine.sync_engine, store._engines.direct):
-            sa.event.listen(engine, "begin", self._limit)
+        sa.event.listen(store.engine.sync_engine, "begin", self._limit)
+        sa.event.listen(store._engines.direct, "checkout", self._limit_direct)
 
     def freeze(self) -> None:
         self._frozen = True
@@ -192,6 +193,13 @@ class Pages:
     def lift(self) -> None:
         self._frozen = False
 
-    def _limit(self, connection: sa.Connection) -> None:
+    @property
+    def _pragma(self) -> str:
         pages = 1 if self._frozen else 1_000_000  # Never below what the file has already.
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        return f"PRAGMA max_page_count={pages}"
+
+    def _limit(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(self._pragma)
+
+    def _limit_direct(self, connection: Any, *_: object) -> None:
+        connection.execute(self._pragma)
