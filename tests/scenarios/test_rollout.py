@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from memory_world import permanent, temporary
 from stage import Stage, request_id
 
 from bot.errors import BackendErrorKind
+from integrations.ports import ClosedWindow
 from playground.messages import Message
 
 
@@ -118,3 +121,15 @@ async def test_nothing_waits_once_it_is_through(house: Stage) -> None:
     card = await house.released("orders")
     said = await house.types("alice", f"/platform rollout abort {request_id(card)}")
     assert "waits for a person's word now. Look at the card" in said
+
+
+async def test_an_approved_promotion_waits_for_a_closed_window_and_says_when_it_opens(house: Stage) -> None:
+    await house.create("orders")
+    opens_at = house.clock() + timedelta(seconds=1)
+    house.world.windows["production"] = ClosedWindow("closed by a sync window of orders", opens_at)
+    card = await house.promote("orders")
+    await house.person("lena").click(card, "approve")
+    await house.until_shown(card, "closed by a sync window of orders; begins at")
+    assert "delivery.deploy" not in house.world.calls
+    house.world.windows.clear()
+    await house.until_shown(card, ":white_check_mark: done")
