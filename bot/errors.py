@@ -28,15 +28,22 @@ FOREIGN_TEXT_LIMIT = 256
 """Characters of a foreign error message that are kept; bodies may hold anything, so the rest is dropped."""
 
 _SECRET = re.compile(
-    r"(xox[abeprs]-|xapp-|xoxe\.|gh[pousr]_|github_pat_|glpat-|eyJ|hvs\.)[A-Za-z0-9_.\-]+"
-    r"|(?i:(authorization|password|token|secret)\s*[=:]\s*)(?:bearer\s+)?\S+"
+    r"(?:xox[abeprs]-|xoxe\.|xapp-|gh[pousr]_|github_pat_|glpat-|glsa_|hvs\.|\beyJ)[\w.-]+"
+    r"|hooks\.slack\.com/[\w/]+"
+    r"|ticket=[\w-]+"
+    r"|(?i:\w*(?:authorization|password|token|secret)[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;&}]+"
     r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
 )
 
 
+def redact(text: str) -> str:
+    """The text without what looks like a secret: for everything that was not written here and will be kept or shown."""
+    return _SECRET.sub("[removed]", text)
+
+
 def foreign_text(text: str) -> str:
     """Cut foreign text to `FOREIGN_TEXT_LIMIT` characters on one line and remove what looks like a secret."""
-    clean = _SECRET.sub("[removed]", " ".join(text.split()))
+    clean = redact(" ".join(text.split()))
     return clean if len(clean) <= FOREIGN_TEXT_LIMIT else clean[: FOREIGN_TEXT_LIMIT - 1] + "…"
 
 

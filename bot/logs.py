@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
-_SECRET = re.compile(
-    r"(?:xox[abeprs]-|xoxe\.|xapp-|gh[pousr]_|github_pat_|glpat-|hvs\.|\beyJ)[\w.-]+"
-    r"|hooks\.slack\.com/[\w/]+"
-    r"|ticket=[\w-]+"
-    r"|(?i:\w*(?:authorization|password|token|secret)[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;&}]+"
-    r"|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
-)
+from bot.errors import redact
+
 _QUIET = ("slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
 """Libraries that log payloads, tickets or every request at lower levels."""
-
-
-def redact(text: str) -> str:
-    return _SECRET.sub("[removed]", text)
 
 
 def _redact_event(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

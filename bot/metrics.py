@@ -14,7 +14,7 @@ ACK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 
 DEPLOYMENT_REPORTS = Counter(
     "platform_deployment_reports_total",
-    "What the code host was told of deployments, by state and by what became of it.",
+    "What others were told of deployments, by state and by what became of it.",
     ("state", "outcome"),
     registry=None,
 )

@@ -125,7 +125,9 @@ async def _asked(
             _costs(ctx.backends, service),
         )
 
-    places, claims, costs = await ctx.share(f"status {service.name}", question)
+    # What the bot did since is in the key: nobody is shown how it was before.
+    since = [one and one.deployed_at.isoformat() for one in last] + [one.version for one in open_requests]
+    places, claims, costs = await ctx.share(f"status {service.name} {since}", question)
     return [
         replace(
             place,

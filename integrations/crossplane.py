@@ -163,6 +163,9 @@ class Crossplane:
             if found.request_id == request_id:
                 await self._remove(found)
 
+    def breaker_state(self) -> str:
+        return self._kubernetes.breaker_state()
+
     async def check(self) -> Sequence[Finding]:
         xrds = {kind: settings.xrd for kind, settings in self._settings.kinds.items()}
         namespaces = fixed_namespaces(self._settings.namespace, self._settings.check_namespaces)
