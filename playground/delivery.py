@@ -164,6 +164,7 @@ class Deliveries:
             fault=fault.kind if fault else None,
         )
         self.log.append(delivery)
+        self._changes.notify()
         return delivery
 
     async def _send(self, parcel: Parcel, fault: DeliveryFault | None) -> Json | None:

@@ -149,6 +149,11 @@ async def test_a_click_on_its_way_when_the_account_closed_still_arrives(install:
 async def test_an_organization_wide_installation_has_no_team_in_its_payloads(install: Install) -> None:
     installed = await install()
     installed.playground.world.org_install = True
+
+    @installed.app.command("/platform")
+    async def answer(ack: Any) -> None:
+        await ack()
+
     await installed.playground.actor("alice").command("#orders", "/platform x")
     [delivery] = installed.playground.deliveries("slash_commands")
     assert delivery.payload["is_enterprise_install"] == "true"

@@ -345,6 +345,10 @@ async def test_suggestions(install: Install) -> None:
         }
         await ack(options=found.get(payload["value"], []))
 
+    @installed.app.view("form")
+    async def take(ack: Any) -> None:
+        await ack()
+
     await open_modal(installed.playground, modal("Form", field("service", {"type": "external_select"})))
     alice = installed.playground.actor("alice")
     assert await alice.suggest(alice.view, "service", "tw") == {"options": []}
