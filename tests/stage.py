@@ -7,6 +7,7 @@ about people (memory_backends.py), and the real local ones where it is about the
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import re
 import shutil
@@ -234,9 +235,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
+def shipped_settings() -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((ROOT / "platform.yml").read_text())
+    return data
+
+
 def settings(changes: Mapping[str, Any]) -> dict[str, Any]:
     """platform.yml as it ships, with dotted paths replaced (`rules.request_expires_after`)."""
-    data: dict[str, Any] = yaml.safe_load((ROOT / "platform.yml").read_text())
+    data = copy.deepcopy(shipped_settings())
     for path, value in changes.items():
         *parents, last = path.split(".")
         node: Any = data
