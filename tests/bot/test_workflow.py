@@ -334,6 +334,8 @@ async def test_only_one_engine_runs_in_a_process(database_url: str, world: World
         )
         with pytest.raises(StartError, match="already"):
             await again.__aenter__()
+        await bot.request(toy_plan())
+        assert (await bot.ended()).state is RequestState.SUCCEEDED, "the first one works on"
 
 
 async def test_a_decision_that_is_rolled_back_starts_nothing(database_url: str, world: World) -> None:
