@@ -119,6 +119,7 @@ class Composer:
     publishes: bool = True
     makes_ready: bool = True
     lets_go: bool = True
+    pace_seconds: float = 0.02
     rounds: dict[str, int] = field(default_factory=dict)
 
     async def reconcile_for_ever(self) -> None:
@@ -127,7 +128,7 @@ class Composer:
                 listing = await self.admin.kubernetes.list(resource, Selection(namespace=self.namespace))
                 for item in listing.items:
                     await self._reconcile(resource, item)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self.pace_seconds)
 
     async def _reconcile(self, resource: Resource, item: Object) -> None:
         metadata = item["metadata"]
@@ -163,8 +164,8 @@ class Composer:
 
 
 @asynccontextmanager
-async def composing(admin: Admin, namespace: str) -> AsyncIterator[Composer]:
-    composer = Composer(admin, namespace)
+async def composing(admin: Admin, namespace: str, *, pace_seconds: float = 0.02) -> AsyncIterator[Composer]:
+    composer = Composer(admin, namespace, pace_seconds=pace_seconds)
     task = asyncio.create_task(composer.reconcile_for_ever())
     try:
         yield composer

@@ -250,8 +250,9 @@ def settings(changes: Mapping[str, Any]) -> dict[str, Any]:
         for part in parents:
             node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
         node[last] = value
-    # Backends of a test look more often than people need them to.
-    data["integrations"]["delivery"].setdefault("poll_interval_seconds", 0.1)
+    if data["integrations"]["delivery"]["use"] == "local_processes":
+        # Backends of a test look more often than people need them to.
+        data["integrations"]["delivery"].setdefault("poll_interval_seconds", 0.1)
     return data
 
 

@@ -34,6 +34,7 @@ class Operator:
     namespace: str
     missing: set[str] = field(default_factory=set)
     works: bool = True
+    pace_seconds: float = 0.02
     secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Name of a Secret -> the keys it would have."""
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -48,7 +49,7 @@ class Operator:
             async with self.busy:
                 if self.works:
                     await self._look_around()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(self.pace_seconds)
 
     async def _look_around(self) -> None:
         found = await self.admin.kubernetes.list(EXTERNAL_SECRETS, Selection(namespace=self.namespace))
@@ -109,8 +110,8 @@ def _ready(status: str, reason: str, message: str) -> Object:
 
 
 @asynccontextmanager
-async def operating(admin: Admin, namespace: str) -> AsyncIterator[Operator]:
-    operator = Operator(admin, namespace)
+async def operating(admin: Admin, namespace: str, *, pace_seconds: float = 0.02) -> AsyncIterator[Operator]:
+    operator = Operator(admin, namespace, pace_seconds=pace_seconds)
     task = asyncio.create_task(operator.reconcile_for_ever())
     try:
         yield operator

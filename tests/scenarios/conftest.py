@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from kube import admin, kubeconfig, server
 from stage import OpenStage, Stage, stage
+
+__all__ = ["admin", "kubeconfig", "server"]
 
 
 @pytest.fixture
