@@ -1,4 +1,4 @@
-"""Tells the code host what became of a deployment, where it can show that. Best seen, never relied on.
+"""Tells the code host and the dashboards what became of a deployment, where they can show that. Best seen, never relied on.
 
 Whatever goes wrong here is logged and counted, and the deployment goes on as if nobody had been told. Nothing is decided here.
 """
@@ -12,6 +12,7 @@ import structlog
 
 from bot.command import Run
 from bot.errors import BackendError
+from bot.marking import mark
 from bot.metrics import DEPLOYMENT_REPORTS
 from integrations.ports import DeploymentReports, DeploymentState
 
@@ -40,7 +41,16 @@ async def announce(
     url: str = "",
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> None:
-    """Never raises. After a crash it may be told again; the operation is how the code host knows that it was."""
+    """Never raises. After a crash it may be told again; the operation is how everybody knows that it was."""
+    await asyncio.gather(
+        _report(run, one, state, url=url, deadline_seconds=deadline_seconds),
+        mark(run, one, state, deadline_seconds=deadline_seconds),
+    )
+
+
+async def _report(
+    run: Run, one: Announcement, state: DeploymentState, *, url: str, deadline_seconds: float
+) -> None:
     code_host = run.backends.code_host
     if not isinstance(code_host, DeploymentReports):
         return

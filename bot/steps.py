@@ -28,6 +28,8 @@ CLAIM_TIMEOUT_SECONDS = 1800
 """A managed database may take its time; Crossplane knows no terminal failure, so the deadline is ours."""
 DEPLOY_TIMEOUT_SECONDS = 900
 DEPLOY_STEP = "deploy"
+HEALTH_PATH = "/healthz"
+"""Where a service answers whose golden path does not say it."""
 
 
 # ---------------------------------------------------------------- planning
@@ -326,6 +328,7 @@ async def _drive(run: Run, arguments: JSON, *, purpose: str, revision: str, appr
     return Done(
         detail=f"{approved[:7]} is healthy in {environment}",
         external_id=operation,
+        output={"healthy_at": run.now.isoformat()},
         links=(Link(f"Open in {environment}", url),) if url else (),
         record=Record(
             deployment=DeploymentRecord(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot import evidence, lookup, standing, steps
+from bot import evidence, lookup, standing, steps, watching
 from bot.command import Args, Command, Context, Knowledge, Scope, argument
 from bot.domain import (
     Actor,
@@ -13,7 +13,7 @@ from bot.domain import (
     Platform,
     Service,
 )
-from bot.errors import PolicyDeniedError, UsageError
+from bot.errors import BackendErrorKind, PermanentBackendError, PolicyDeniedError, UsageError
 from bot.standing import Standing
 from integrations.ports import ClaimSpec, Comparison, ComparisonStatus, Health
 
@@ -139,8 +139,13 @@ async def _missing_claim(ctx: Context, service: Service, target: Environment) ->
 
 
 async def _health_path(ctx: Context, service: Service) -> str:
-    path = await ctx.backends.golden_paths.get_golden_path(service.golden_path)
-    return path.health_path
+    try:
+        return (await ctx.backends.golden_paths.get_golden_path(service.golden_path)).health_path
+    except PermanentBackendError as error:
+        if error.kind is not BackendErrorKind.NOT_FOUND:
+            raise
+        # Made by a template that runs elsewhere, or by a golden path that is no longer offered.
+        return steps.HEALTH_PATH
 
 
 def _steps(
@@ -179,6 +184,12 @@ def _steps(
             previous=now.application.revision if now.application else None,
         ),
     ]
+    if target.watch:
+        planned.append(
+            watching.plan_watch(
+                service=service.name, environment=target.name, revision=revision, rule=target.watch
+            )
+        )
     return tuple(planned)
 
 
@@ -214,7 +225,7 @@ def _changes(
 
 
 def _notes(comparison: Comparison, target: Environment) -> tuple[str, ...]:
-    notes = []
+    notes = [watching.watch_note(target.watch)] if target.watch else []
     manifests = [one.path for one in comparison.files if one.path.startswith("k8s/")]
     if manifests:
         shown = ", ".join(manifests[:5]) + (f" and {len(manifests) - 5} more" if len(manifests) > 5 else "")
@@ -241,6 +252,7 @@ command = Command(
         "application": steps.APPLICATION,
         "release": steps.RELEASE,
         "deploy": steps.DEPLOY,
+        "watch": watching.WATCH,
     },
     confirm_label="Promote",
     position=30,

@@ -13,7 +13,6 @@ from bot.errors import BackendErrorKind, NotFoundError, PermanentBackendError, U
 from integrations.ports import Phase, Scaffolder, ScaffolderTask, ScaffolderTemplate
 
 TASK_TIMEOUT_SECONDS = 1800
-HEALTH_PATH = "/healthz"
 
 
 class Scaffold(Args):
@@ -146,7 +145,7 @@ def _steps(
             team=args.team,
             environment=environment,
             golden_path=template.name,
-            health_path=HEALTH_PATH,
+            health_path=steps.HEALTH_PATH,
         ),
         new_service.plan_healthy(service=args.name, team=args.team, environment=environment),
     )

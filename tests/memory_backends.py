@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from memory_world import App, Repo, World, digest, now, permanent
@@ -38,6 +39,7 @@ from integrations.ports import (
     RenderedFile,
     RenderedTree,
     Repository,
+    Signals,
     Surroundings,
     SyncStatus,
 )
@@ -302,7 +304,9 @@ class MemoryDelivery(Port):
         if deployment.phase not in {Phase.RUNNING, Phase.WAITING_HUMAN}:
             return deployment
         spec = app.spec
-        weights, passed = self.world.canaries.get(spec.environment, []), app.passed.get(operation, 0)
+        tree = self.world.repos[spec.service].carried.get(deployment.revision, deployment.revision)
+        weights = self.world.canaries.get(spec.environment, []) if tree != app.stable else []
+        passed = app.passed.get(operation, 0)
         if passed < len(weights):
             app.deployments[operation] = replace(
                 deployment,
@@ -316,6 +320,7 @@ class MemoryDelivery(Port):
         health = self.world.health(spec.environment, deployment.revision, self.world.repos[spec.service])
         phase = {Health.HEALTHY: Phase.READY, Health.DEGRADED: Phase.FAILED}.get(health, Phase.RUNNING)
         message = "" if phase is Phase.READY else f"readiness is {health.value}"
+        app.stable = tree if phase is Phase.READY else app.stable
         app.deployments[operation] = replace(
             deployment,
             phase=phase,
@@ -357,9 +362,23 @@ class MemoryCatalog(Port):
             del self.world.entities[name]
 
 
+class MemorySignals(Port):
+    async def signals(
+        self,
+        service: str,
+        environment: str,
+        *,
+        revision: str | None = None,
+        window_seconds: int = 300,
+        until: datetime | None = None,
+    ) -> Signals:
+        await self.world.reached("signals.signals")
+        return Signals(self.world.success_ratio, 0.12, 12.0, window_seconds, until or now())
+
+
 @asynccontextmanager
 async def open_world(
-    world: World, _config: Config, _surroundings: Surroundings
+    world: World, config: Config, _surroundings: Surroundings
 ) -> AsyncIterator[OpenBackends]:
     """For `open_bot(open_backends=partial(open_world, world))`."""
     yield OpenBackends(
@@ -368,4 +387,5 @@ async def open_world(
         infrastructure=MemoryInfrastructure(world),
         delivery=MemoryDelivery(world),
         catalog=MemoryCatalog(world),
+        signals=MemorySignals(world) if "signals" in config.integrations else None,
     )

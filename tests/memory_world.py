@@ -109,6 +109,8 @@ class App:
     deployed_by: str = ""
     history: list[DeployedRevision] = field(default_factory=list)
     deployments: dict[str, Deployment] = field(default_factory=dict)
+    stable: str = ""
+    """The revision that last got all of the traffic: going back to it runs through no canary."""
     passed: dict[str, int] = field(default_factory=dict)
     """Operation -> how many pauses of its canary somebody has let it past."""
 
@@ -127,6 +129,8 @@ class World:
         self.windows: dict[str, ClosedWindow] = {}
         self.canaries: dict[str, list[int]] = {}
         """Environment -> the weights at which a canary pauses."""
+        self.success_ratio: float | None = 1.0
+        """Of every service, as what measures them tells; None: no traffic."""
         self._health: dict[tuple[str, str], Health] = {}
         self._trouble: dict[str, list[BackendError]] = defaultdict(list)
         self._latency: dict[str, float] = {}

@@ -6,13 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from fake_backends import FakeAdmission, FakeEvidence
 from fake_context import REQUEST_ID, FakeContext, FakeKnowledge, make_service
 
 from bot.command import Scope
-from bot.domain import Change, plan_hash
+from bot.domain import Change, WatchRule, plan_hash
 from bot.errors import NotFoundError, PolicyDeniedError, TemporaryBackendError, UsageError
 from commands.promote import Promote, command, plan, scope
-from integrations.ports import Claim, Health, Phase, ReleaseRef
+from integrations.ports import (
+    Claim,
+    EvidenceKind,
+    EvidenceReport,
+    EvidenceVerdict,
+    Health,
+    Phase,
+    Preview,
+    ReleaseRef,
+)
 
 ARGS = Promote(service="orders")
 
@@ -203,8 +213,32 @@ async def test_a_database_that_is_there_is_kept_and_our_own_half_made_one_finish
     assert "claim" in [step.key for step in (await plan(ctx, ARGS)).steps]
 
 
+async def test_a_service_whose_template_is_not_offered_here_is_promoted_all_the_same(
+    ctx: FakeContext,
+) -> None:
+    """One that Backstage's scaffolder made, for example."""
+    ctx.knowledge.services = [make_service(golden_path="node-microservice")]
+    planned = await plan(ctx, ARGS)
+    (application,) = [step for step in planned.steps if step.key == "application"]
+    assert application.arguments["health_path"] == "/healthz"
+
+
+def watched(ctx: FakeContext) -> None:
+    staging, production = ctx.platform.environments
+    watched = replace(production, watch=WatchRule(seconds=300, success_ratio=0.99))
+    ctx.platform = replace(ctx.platform, environments=(staging, watched))
+
+
+async def test_a_watch_comes_last_and_is_announced(ctx: FakeContext) -> None:
+    watched(ctx)
+    planned = await plan(ctx, ARGS)
+    assert [step.key for step in planned.steps][-2:] == ["deploy", "watch"]
+    assert planned.notes[0] == "Watched for 5 min: back by itself below 99 % good answers."
+
+
 async def test_every_step_of_the_plan_is_one_the_command_can_do(ctx: FakeContext) -> None:
     ctx.knowledge.services = [make_service(database="postgresql")]
+    watched(ctx)
     assert {step.key for step in (await plan(ctx, ARGS)).steps} == set(command.steps)
 
 
@@ -297,3 +331,36 @@ async def test_a_backend_that_is_away_is_never_taken_for_an_answer(
     getattr(ctx.backends, backend).faults[method] = TemporaryBackendError("away", backend=backend)
     with pytest.raises(TemporaryBackendError):
         await plan(ctx, ARGS)
+
+
+# ---------------------------------------------------------------- what others say of it
+
+
+async def test_the_claim_the_application_and_the_objects_of_the_revision_are_previewed(
+    ctx: FakeContext,
+) -> None:
+    ctx.knowledge.services = [make_service(database="postgresql")]
+    goal = revision(ctx, 2)
+    ctx.backends.admission = admission = FakeAdmission(Preview(denials=("Deployment orders: no",)))
+    ctx.backends.delivery.rendered["orders", "production", goal] = [{"kind": "Deployment"}]
+    ctx.backends.delivery.previews["orders", "production"] = Preview(denials=("Application: no",))
+    ctx.backends.infrastructure.previews["orders-production-db"] = Preview(denials=("Claim: no",))
+    planned = await plan(ctx, ARGS)
+    assert planned.facts["admission_denials"] == "Claim: no\nApplication: no\nDeployment orders: no"
+    assert admission.shown == [("orders", "orders", "production", [{"kind": "Deployment"}])]
+    assert ctx.backends.effects == [], "a preview changes nothing"
+
+
+async def test_reports_are_asked_for_where_the_revision_runs_now(ctx: FakeContext) -> None:
+    ctx.backends.evidence = reports = FakeEvidence()
+    clean = EvidenceReport(
+        EvidenceKind.VULNERABILITIES, "Trivy", EvidenceVerdict.CLEAN, "none", {"critical": 0, "high": 0}
+    )
+    reports.known["staging", revision(ctx, 2)] = (clean,)
+    planned = await plan(ctx, ARGS)
+    assert (planned.facts["critical_vulnerabilities"], planned.notes) == (
+        "0",
+        ("Vulnerabilities: 0 critical, 0 high.",),
+    )
+    older = await plan(ctx, Promote(service="orders", version=revision(ctx, 1)))
+    assert older.facts["vulnerabilities_unknown"] == "There is no report on orders."
