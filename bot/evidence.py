@@ -54,24 +54,31 @@ class Heard:
 
 
 async def considered(
-    ctx: Context, plan: Plan, *, revision: str | None = None, source: Source | None = None
+    ctx: Context,
+    plan: Plan,
+    *,
+    revision: str | None = None,
+    source: Source | None = None,
+    seconds: float = DEADLINE_SECONDS,
 ) -> Plan:
     """The plan with what is said of its claim and application, of the objects of `revision`, and of what runs in `source`."""
     answers = await asyncio.gather(
-        _claim(ctx, plan),
-        _application(ctx, plan),
-        _manifests(ctx, plan, revision),
-        _reports(ctx, plan, source),
+        _claim(ctx, plan, seconds),
+        _application(ctx, plan, seconds),
+        _manifests(ctx, plan, revision, seconds=seconds),
+        _reports(ctx, plan, source, seconds=seconds),
     )
     return told(plan, sum(answers, start=Heard()))
 
 
-async def considered_in_an_emergency(ctx: Context, plan: Plan, *, revision: str) -> Plan:
+async def considered_in_an_emergency(
+    ctx: Context, plan: Plan, *, revision: str, seconds: float = EMERGENCY_DEADLINE_SECONDS
+) -> Plan:
     """For the way back: what would be refused is said, because it would fail; what nobody can say soon holds nothing up.
 
     Nobody is asked for reports: they are about what runs, and this is about leaving it.
     """
-    heard = await _manifests(ctx, plan, revision, seconds=EMERGENCY_DEADLINE_SECONDS)
+    heard = await _manifests(ctx, plan, revision, seconds=seconds)
     known = Preview(heard.preview.denials, heard.preview.warnings)
     return told(plan, Heard(known, objects=0 if heard.preview.unknown else heard.objects))
 
@@ -83,16 +90,18 @@ def _step(plan: Plan, key: str) -> PlannedStep | None:
     return next((step for step in plan.steps if step.key == key), None)
 
 
-async def _claim(ctx: Context, plan: Plan) -> Heard:
+async def _claim(ctx: Context, plan: Plan, seconds: float) -> Heard:
     step = _step(plan, "claim")
     if step is None:
         return Heard()
     spec = claim_spec(step.arguments)
     preview = ctx.backends.infrastructure.preview(spec, request_id=ctx.request_id)
-    return Heard(await _in_time(preview, f"the infrastructure's backend said nothing of {spec.name}"))
+    return Heard(
+        await _in_time(preview, seconds, f"the infrastructure's backend said nothing of {spec.name}")
+    )
 
 
-async def _application(ctx: Context, plan: Plan) -> Heard:
+async def _application(ctx: Context, plan: Plan, seconds: float) -> Heard:
     """What nobody can say is told and stops nothing: Argo CD's API has no preview at all, and its own check comes at the run.
 
     Nor does a denial where the repository does not exist yet: it may be about the address that stands for the real one.
@@ -104,7 +113,7 @@ async def _application(ctx: Context, plan: Plan) -> Heard:
     address = step.arguments["clone_url"]
     spec = application_spec(step.arguments, environment, clone_url=address or NO_REPOSITORY_YET)
     asked = ctx.backends.delivery.preview(spec, request_id=ctx.request_id)
-    preview = await _in_time(asked, f"the delivery backend said nothing of {spec.name}")
+    preview = await _in_time(asked, seconds, f"the delivery backend said nothing of {spec.name}")
     unknown = preview.unknown if ctx.backends.admission is not None else ()
     aside = tuple(f"Not known beforehand: {line}" for line in unknown)
     if address:
@@ -113,9 +122,7 @@ async def _application(ctx: Context, plan: Plan) -> Heard:
     return Heard(Preview(warnings=preview.warnings), (*would, *aside))
 
 
-async def _manifests(
-    ctx: Context, plan: Plan, revision: str | None, *, seconds: float = DEADLINE_SECONDS
-) -> Heard:
+async def _manifests(ctx: Context, plan: Plan, revision: str | None, *, seconds: float) -> Heard:
     admission = ctx.backends.admission
     if admission is None or revision is None:
         return Heard()
@@ -136,12 +143,12 @@ async def _manifests(
     return Heard(preview, objects=len(manifests))
 
 
-async def _reports(ctx: Context, plan: Plan, source: Source | None) -> Heard:
+async def _reports(ctx: Context, plan: Plan, source: Source | None, *, seconds: float) -> Heard:
     evidence = ctx.backends.evidence
     if evidence is None or source is None:
         return Heard()
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             reports = await evidence.reports(
                 plan.service, source.environment, team=plan.team, revision=source.revision
             )
@@ -151,9 +158,9 @@ async def _reports(ctx: Context, plan: Plan, source: Source | None) -> Heard:
     return Heard(reports=tuple(reports))
 
 
-async def _in_time(preview: Awaitable[Preview], otherwise: str) -> Preview:
+async def _in_time(preview: Awaitable[Preview], seconds: float, otherwise: str) -> Preview:
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await preview
     except TimeoutError:
         return Preview(unknown=(_late(otherwise),))

@@ -59,7 +59,7 @@ def vulnerabilities(plan: Plan, environment: Environment | None) -> Gate | None:
     over = [name for name, limit in set_limits.items() if (found[name] or 0) > limit]
     if not over:
         said = " and ".join(f"{found[name]} {name}" for name in set_limits)
-        return passed("vulnerabilities", f"{_revision(plan)} has {said} vulnerabilities, within the limit.")
+        return passed("vulnerabilities", f"Vulnerabilities of {_revision(plan)}: {said}, within the limit.")
     said = " and ".join(f"{found[name]} {name} (at most {set_limits[name]})" for name in over)
     return denied(
         "vulnerabilities",

@@ -16,6 +16,7 @@ from bot.domain import (
     Approval,
     ApprovalRule,
     Decision,
+    EvidenceRule,
     Gate,
     Plan,
     PlannedCommit,
@@ -181,6 +182,125 @@ def test_every_stop_says_the_way_out() -> None:
 def test_a_denial_is_told_before_a_question_nobody_could_answer() -> None:
     plan = promotion(facts={"source_health": "unknown", "target_revision": SHA})
     assert blocked(plan) == ("something-new", Verdict.DENY)
+
+
+# ---------------------------------------------------------------- admission and reports
+
+
+def limited(**limits: int) -> Platform:
+    """The platform with limits on what may go to production."""
+    environments = tuple(
+        replace(one, evidence=EvidenceRule(**limits)) if one.name == "production" else one
+        for one in PLATFORM.environments
+    )
+    return replace(PLATFORM, environments=environments)
+
+
+def only(rule: str, plan: Plan, *, platform: Platform = PLATFORM) -> Gate | None:
+    return next((gate for gate in gates(plan, platform=platform) if gate.rule == rule), None)
+
+
+@pytest.mark.parametrize("plan", [promotion(), rollback(), creation()], ids=lambda plan: plan.command)
+def test_what_admission_would_refuse_is_refused_in_its_own_words_whatever_the_command(plan: Plan) -> None:
+    denials = "\n".join(f"Deployment orders: policy-{number}: no" for number in range(5))
+    facts = {**plan.facts, "admission_denials": denials, "admission_unknown": "who knows"}
+    gate = only("admission", plan.model_copy(update={"facts": facts}))
+    assert gate is not None
+    assert gate.verdict is Verdict.DENY
+    assert gate.reason == (
+        f"{plan.environment} would refuse it: Deployment orders: policy-0: no; Deployment orders: policy-1: no; "
+        "Deployment orders: policy-2: no; and 2 more."
+    )
+    assert gate.fix == "Change what the policy names, or ask the platform team what it wants."
+
+
+def test_admission_that_could_not_be_asked_is_no_refusal_and_no_pass() -> None:
+    gate = only("admission", promotion(facts={"admission_unknown": "the webhook timed out"}))
+    assert gate is not None
+    assert gate.verdict is Verdict.UNKNOWN
+    assert gate.reason == "Admission in production could not be asked: the webhook timed out."
+    assert "This is no refusal" in gate.fix
+
+
+@pytest.mark.parametrize(("shown", "words"), [("1", "1 object"), ("7", "7 objects")])
+def test_what_was_shown_to_admission_and_passed_is_said(shown: str, words: str) -> None:
+    gate = only("admission", promotion(facts={"admission_objects": shown}))
+    assert gate is not None
+    assert (gate.verdict, gate.reason) == (Verdict.PASS, f"Admission in production lets {words} pass.")
+
+
+def test_where_nobody_was_asked_and_nothing_is_limited_no_gate_speaks_of_it() -> None:
+    rules = {gate.rule for gate in gates(promotion())}
+    assert rules.isdisjoint({"admission", "vulnerabilities", "policy-reports"})
+
+
+COUNTED = {"critical_vulnerabilities": "1", "high_vulnerabilities": "5", "failed_policies": "2"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule", "verdict", "reason"),
+    [
+        ({"critical_vulnerabilities": 1}, "vulnerabilities", Verdict.PASS,
+         "Vulnerabilities of aaaaaaa: 1 critical, within the limit."),
+        ({"critical_vulnerabilities": 0}, "vulnerabilities", Verdict.DENY,
+         "aaaaaaa has too many vulnerabilities for production: 1 critical (at most 0). CVE-1; CVE-2."),
+        ({"critical_vulnerabilities": 0, "high_vulnerabilities": 4}, "vulnerabilities", Verdict.DENY,
+         "aaaaaaa has too many vulnerabilities for production: 1 critical (at most 0) and 5 high (at most 4). CVE-1; CVE-2."),
+        ({"critical_vulnerabilities": 9, "high_vulnerabilities": 9}, "vulnerabilities", Verdict.PASS,
+         "Vulnerabilities of aaaaaaa: 1 critical and 5 high, within the limit."),
+        ({"failed_policies": 2}, "policy-reports", Verdict.PASS, "2 policy results are bad for aaaaaaa, within the limit."),
+        ({"failed_policies": 1}, "policy-reports", Verdict.DENY,
+         "2 policy results are bad for aaaaaaa, and production takes at most 1. labels."),
+    ],
+)  # fmt: skip
+def test_findings_are_held_against_the_limits_of_the_environment(
+    limits: dict[str, int], rule: str, verdict: Verdict, reason: str
+) -> None:
+    plan = promotion(facts={**COUNTED, "vulnerabilities_worst": "CVE-1\nCVE-2", "policies_worst": "labels"})
+    gate = only(rule, plan, platform=limited(**limits))
+    assert gate is not None
+    assert (gate.verdict, gate.reason) == (verdict, reason)
+    if verdict is Verdict.DENY:
+        assert gate.fix.startswith("Mend them and promote the revision that does.")
+
+
+@pytest.mark.parametrize(
+    ("limit", "rule", "section"),
+    [
+        ("critical_vulnerabilities", "vulnerabilities", "vulnerabilities"),
+        ("high_vulnerabilities", "vulnerabilities", "vulnerabilities"),
+        ("failed_policies", "policy-reports", "policies"),
+    ],
+)
+def test_a_limit_without_a_report_lets_nothing_pass_and_says_what_is_missing(
+    limit: str, rule: str, section: str
+) -> None:
+    missing = promotion(facts={f"{section}_unknown": "no report on ReplicaSet orders-1"})
+    gate = only(rule, missing, platform=limited(**{limit: 99}))
+    assert gate is not None
+    assert gate.verdict is Verdict.UNKNOWN
+    assert gate.reason.startswith("It is not known which ")
+    assert gate.reason.endswith(": no report on ReplicaSet orders-1.")
+    assert gate.fix.startswith("A report that is missing is not a clean one.")
+    nobody = only(rule, promotion(), platform=limited(**{limit: 99}))
+    assert nobody is not None
+    assert (nobody.verdict, nobody.reason.rsplit(": ", 1)[1]) == (Verdict.UNKNOWN, "nobody was asked.")
+
+
+@given(value=st.text(max_size=6))
+def test_a_number_that_cannot_be_read_is_not_zero(value: str) -> None:
+    gate = only(
+        "policy-reports", promotion(facts={"failed_policies": value}), platform=limited(failed_policies=0)
+    )
+    assert gate is not None
+    if not (value.isascii() and value.isdecimal() and int(value) == 0):
+        assert gate.verdict is not Verdict.PASS
+
+
+def test_limits_hold_up_no_way_back_and_no_new_service() -> None:
+    strict = limited(critical_vulnerabilities=0, failed_policies=0)
+    for plan in (rollback(), creation()):
+        assert blocked(plan, platform=strict) is None
 
 
 # ---------------------------------------------------------------- approval

@@ -25,7 +25,7 @@ from bot.errors import (
 )
 from bot.new_service import parse_answers
 from commands.create_service import CreateService, command, plan, scope
-from integrations.ports import Entity, Health, Parameter
+from integrations.ports import Entity, Health, Parameter, Preview
 
 ARGS: dict[str, Any] = {"name": "orders", "team": "orders", "template": "python-service"}
 
@@ -304,6 +304,24 @@ async def test_a_backend_that_is_away_is_no_refusal(ctx: FakeContext) -> None:
     ctx.backends.catalog.faults["find_entity"] = TemporaryBackendError("away", backend="catalog")
     with pytest.raises(TemporaryBackendError):
         await plan(ctx, args())
+
+
+async def test_what_admission_says_to_the_claim_is_in_the_plan(ctx: FakeContext) -> None:
+    ctx.backends.infrastructure.previews["orders-staging-db"] = Preview(
+        denials=("DatabaseClaim orders-staging-db: require-cost-center: the label is missing",)
+    )
+    denied = await plan(ctx, args(db="postgresql"))
+    assert denied.facts["admission_denials"].endswith("require-cost-center: the label is missing")
+    assert "admission_denials" not in (await plan(ctx, args())).facts
+
+
+async def test_the_application_is_previewed_with_an_address_that_stands_for_the_repository_s(
+    ctx: FakeContext,
+) -> None:
+    ctx.backends.delivery.previews["orders", "staging"] = Preview(denials=("no project orders",))
+    made_plan = await plan(ctx, args())
+    assert made_plan.notes == ("May be refused: no project orders",)
+    assert made_plan.facts.keys() == {"template", "template_revision", "name"}
 
 
 # ---------------------------------------------------------------- the steps

@@ -253,14 +253,16 @@ def _move_release(ctx: FakeContext) -> None:
     ctx.backends.code_host.release("orders", "release", revision(ctx, 1), request_id="r-other")
 
 
+def _remove_production(ctx: FakeContext) -> None:
+    del ctx.backends.delivery.applications["orders", "production"]
+
+
 ANOTHER: dict[str, Callable[[FakeContext], None]] = {
     "staging runs a newer revision": lambda ctx: runs(ctx, "staging", 3),
     "staging is no longer healthy": lambda ctx: runs(ctx, "staging", 2, health=Health.DEGRADED),
     "production runs something else": lambda ctx: runs(ctx, "production", 2),
     "the release ref was moved": _move_release,
-    "production is gone": lambda ctx: (
-        ctx.backends.delivery.applications.pop(("orders", "production")) and None
-    ),
+    "production is gone": _remove_production,
 }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from fake_backends import FakeAdmission, FakeEvidence
 from fake_context import REQUEST_ID, FakeContext, FakeKnowledge, make_service
 
 from bot.command import Scope
 from bot.domain import Change, DeploymentRecord, plan_hash
 from bot.errors import PolicyDeniedError, TemporaryBackendError, UsageError
 from commands.rollback import Rollback, command, plan, scope
-from integrations.ports import Health, ReleaseRef
+from integrations.ports import Health, Preview, ReleaseRef
 
 ARGS = Rollback(service="orders")
 
@@ -228,3 +229,18 @@ async def test_a_backend_that_is_away_is_never_taken_for_an_answer(
     getattr(ctx.backends, backend).faults[method] = TemporaryBackendError("away", backend=backend)
     with pytest.raises(TemporaryBackendError):
         await plan(ctx, ARGS)
+
+
+# ---------------------------------------------------------------- what others say of it
+
+
+async def test_what_would_be_refused_is_said_and_what_nobody_knows_holds_nothing_up(ctx: FakeContext) -> None:
+    before = await plan(ctx, ARGS)
+    goal = revision(ctx, 2)
+    ctx.backends.delivery.rendered["orders", "production", goal] = [{"kind": "Deployment"}]
+    ctx.backends.admission = admission = FakeAdmission(Preview(unknown=("the webhook timed out",)))
+    ctx.backends.evidence = FakeEvidence()
+    assert await plan(ctx, ARGS) == before, "no report and no answer change the way back"
+    admission.says = Preview(denials=("Deployment orders: no-root: runs as root",))
+    denied = await plan(ctx, ARGS)
+    assert denied.facts["admission_denials"] == "Deployment orders: no-root: runs as root"
