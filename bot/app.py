@@ -151,7 +151,9 @@ def _assemble(config: Config, ground: _Ground, *, people: Directory, planner: Pl
     store, platform, clock = ground.store, config.platform, ground.clock
     tasks, metrics = Tasks(), Metrics()
     targets = Targets(platform=platform, people=people)
-    decisions = Decisions(store=store, people=people, platform=platform, targets=targets, clock=clock)
+    decisions = Decisions(
+        store=store, people=people, platform=platform, targets=targets, wake=engine.wake, clock=clock
+    )
     dispatcher = Dispatcher(
         platform=platform,
         commands=ground.commands,

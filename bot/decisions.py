@@ -7,6 +7,7 @@ a sentence of their own. Buttons say which plan they were drawn for, so a click 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Protocol
 
 from bot import access, policy, request_buttons, request_views, views
 from bot.command import Reply
@@ -40,16 +41,30 @@ _TOO_LATE = {
 }
 
 
+class Wake(Protocol):
+    """Steps of the request that pause look again now. A hint: another replica's look when their pause is over."""
+
+    def __call__(self, *, request_id: str, service: str) -> int: ...
+
+
 class Decisions:
     """One method per thing a person can say about a request; each returns what that person sees."""
 
     def __init__(
-        self, *, store: Store, people: Directory, platform: Platform, targets: Targets, clock: Clock
+        self,
+        *,
+        store: Store,
+        people: Directory,
+        platform: Platform,
+        targets: Targets,
+        wake: Wake,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._people = people
         self._platform = platform
         self._targets = targets
+        self._wake = wake
         self._clock = clock
 
     async def decide(
@@ -217,4 +232,5 @@ class Decisions:
         access.require(actor, permission, team=request.team, platform=self._platform)
         seen_at = request_buttons.halted_at(seen_block)
         await self._store.choose_at_halt(request.id, Word(choice, actor.user_id, actor.name, seen_at))
+        self._wake(request_id=request.id, service="")
         return Reply("")

@@ -226,15 +226,19 @@ def _checklist(request: Request) -> list[views.Block]:
 
 
 def _step_row(step: StepRecord, plan: Plan | None) -> str:
-    row = f"{_STEP_MARKS[step.state]} {views.escape(step.title)}"
+    title = step.title
     if step.state is StepState.UNDOING and plan:
         undo = next((one.undo_title for one in plan.steps if one.key == step.key), "")
-        row = f"{_STEP_MARKS[step.state]} {views.escape(undo or step.title)}"
+        title = undo or title
     failed = step.state in {StepState.FAILED, StepState.UNDO_FAILED}
-    if failed:
-        return f"{row}\n{views.quote(views.cut(step.error, 400))}" if step.error else row
-    if step.detail:
-        row += f" · _{views.escape(views.cut(step.detail, 300))}_"
+    row = f"{_STEP_MARKS[step.state]} {views.escape(title)}" + ("" if failed else _progress(step))
+    if step.error and (failed or step.state is StepState.UNDOING):
+        row += f"\n{views.quote(views.cut(step.error, 400))}"
+    return row
+
+
+def _progress(step: StepRecord) -> str:
+    row = f" · _{views.escape(views.cut(step.detail, 300))}_" if step.detail else ""
     if step.halt and step.halt.choice:
         row += f" · {step.halt.choice.value} chosen by {views.mention(step.halt.chosen_by)}"
     if step.state is StepState.DONE and step.started_at and step.finished_at:

@@ -279,7 +279,7 @@ def test_steps_show_how_far_they_are() -> None:
         ),
         ":white_check_mark: Deploy it · 60 s": step(StepState.DONE, started_at=made.NOW, finished_at=later),
         ":x: Deploy it\n> crash loop": step(StepState.FAILED, error="crash loop", detail="not this"),
-        ":rewind: Roll it back": step(StepState.UNDOING),
+        ":rewind: Roll it back\n> crash loop": step(StepState.UNDOING, error="crash loop"),
     }
     request = made.request_for(plan, (), state=RequestState.RUNNING, steps=tuple(rows.values()))
     assert "\n".join(rows) in shown(request)

@@ -47,11 +47,9 @@ async def test_aborting_undoes_the_promotion_and_the_card_says_who_did_it(house:
     card = await _waiting(house)
     before = house.world.apps["orders", "production"].history[1].revision
     await house.person("omar").click(card, "abort")
-    await house.until_shown(card, "Omar Osman aborted")
-    # Going back to what was stable runs through no canary.
-    house.world.canaries.clear()
     await house.until_shown(card, ":leftwards_arrow_with_hook: undone")
     said = house.says(card)
+    assert "Omar Osman aborted" in said
     assert "in production at step 1/2" in said
     assert house.world.apps["orders", "production"].revision == before
     aborted = [
