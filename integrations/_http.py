@@ -51,6 +51,7 @@ class Limits:
     patience_seconds: float = 20.0
     concurrency: int = 8
     mutation_gap_seconds: float = 0.0
+    """Between two writes, which then go one at a time; 0 for who asks for no such thing."""
     answer_bytes: int = 32 * 1024 * 1024
 
 
@@ -238,10 +239,10 @@ class Http:
     async def _in_turn(self, call: Call, *, renew: bool) -> Answer:
         headers = {**await self._dialect.credentials(renew=renew), **call.headers}
         asked = replace(call, headers=headers)
-        if call.reads:
+        if call.reads or not self._limits.mutation_gap_seconds:
             async with self._slots:
                 return await self._followed(asked)
-        # One write at a time, with a gap: what secondary limits ask for, and what keeps reads-before-writes true.
+        # One write at a time, with a gap: what secondary limits ask for.
         async with self._writing, self._slots:
             pause = self._next_write - self._timing.monotonic()
             if pause > 0:
