@@ -5,7 +5,10 @@ Either way it is known by its mark, and deployed to in the same way. Decides not
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 from bot.errors import BackendError, PermanentBackendError, StartError
@@ -141,10 +144,12 @@ def maker_of(settings: Settings, applications: Applications, repository: GitopsR
     )
 
 
-def open_repository(settings: Settings, surroundings: Surroundings) -> GitopsRepository | None:
+@contextmanager
+def open_repository(settings: Settings, surroundings: Surroundings) -> Iterator[GitopsRepository | None]:
     """None where the bot writes Applications itself. Raises StartError where the token is missing."""
     if settings.style == "application" or settings.gitops_repository is None:
-        return None
+        yield None
+        return
     token = surroundings.secrets.get(settings.gitops_token, "").strip()
     if not token:
         raise StartError(
@@ -159,8 +164,9 @@ def open_repository(settings: Settings, surroundings: Surroundings) -> GitopsRep
         token=token,
         ca_file=surroundings.base_folder / settings.gitops_ca_file if settings.gitops_ca_file else None,
     )
-    folder = surroundings.state_folder / "argocd"
-    return GitopsRepository(remote, folder=folder, deadline_seconds=settings.gitops_deadline_seconds)
+    # A cache of this process alone: `check` may run beside the bot, and what is fetched must not pile up for years.
+    with TemporaryDirectory(prefix="platform-bot-gitops-", ignore_cleanup_errors=True) as folder:
+        yield GitopsRepository(remote, folder=Path(folder), deadline_seconds=settings.gitops_deadline_seconds)
 
 
 def _message(title: str, request_id: str) -> str:

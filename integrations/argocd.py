@@ -373,16 +373,18 @@ def connect_api(
 @asynccontextmanager
 async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[ArgoCD]:  # noqa: A001 - the port's word
     """Raises StartError for a kubeconfig, a certificate or a token that is missing; Argo CD itself may be away."""
-    repository = open_repository(settings, surroundings)
-    if settings.mode == "cluster":
-        kubeconfig = surroundings.base_folder / settings.kubeconfig if settings.kubeconfig else None
-        cluster = find_cluster(kubeconfig=kubeconfig, context=settings.context, environment=os.environ)
-        async with open_kubernetes(cluster) as kubernetes:
-            yield connect_cluster(settings, kubernetes, secrets=surroundings.secrets, repository=repository)
-        return
-    tls = _tls(surroundings.base_folder / settings.ca_file if settings.ca_file else None)
-    async with httpx.AsyncClient(base_url=settings.base_url or "", verify=tls) as client:
-        yield connect_api(settings, surroundings.secrets, client, repository=repository)
+    with open_repository(settings, surroundings) as repository:
+        if settings.mode == "cluster":
+            kubeconfig = surroundings.base_folder / settings.kubeconfig if settings.kubeconfig else None
+            cluster = find_cluster(kubeconfig=kubeconfig, context=settings.context, environment=os.environ)
+            async with open_kubernetes(cluster) as kubernetes:
+                yield connect_cluster(
+                    settings, kubernetes, secrets=surroundings.secrets, repository=repository
+                )
+            return
+        tls = _tls(surroundings.base_folder / settings.ca_file if settings.ca_file else None)
+        async with httpx.AsyncClient(base_url=settings.base_url or "", verify=tls) as client:
+            yield connect_api(settings, surroundings.secrets, client, repository=repository)
 
 
 def _tls(file: Path | None) -> ssl.SSLContext:

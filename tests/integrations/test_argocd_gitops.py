@@ -385,13 +385,17 @@ def _generated(world: ClusterWorld, hub: GitServer, folder: Path, **settings: An
 def test_the_token_is_asked_for_by_name(tmp_path: Path) -> None:
     settings = Settings(style="applicationset", gitops_repository="https://git.test/gitops.git")
     nothing = Surroundings(tmp_path, tmp_path, None, {})  # type: ignore[arg-type]
-    with pytest.raises(StartError, match="token of the GitOps repository") as refused:
-        open_repository(settings, nothing)
+    with (
+        pytest.raises(StartError, match="token of the GitOps repository") as refused,
+        open_repository(settings, nothing),
+    ):
+        pass
     assert "GITOPS_TOKEN" in refused.value.sentence
-    assert open_repository(Settings(), nothing) is None
-    assert (
-        open_repository(settings, Surroundings(tmp_path, tmp_path, None, {"GITOPS_TOKEN": "x"})) is not None
-    )  # type: ignore[arg-type]
+    with open_repository(Settings(), nothing) as opened:
+        assert opened is None
+    given = Surroundings(tmp_path, tmp_path, None, {"GITOPS_TOKEN": "x"})  # type: ignore[arg-type]
+    with open_repository(settings, given) as opened:
+        assert isinstance(opened, GitopsRepository)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from integrations.ports import (
     Health,
     Inventory,
     Phase,
+    Preview,
     Surroundings,
     SyncStatus,
 )
@@ -763,3 +764,20 @@ async def test_a_state_file_that_cannot_be_read_stops_the_start_and_names_the_fi
         async with machine.open():
             pytest.fail("opened")
     assert str(path) in refused.value.message
+
+
+# ---------------------------------------------------------------- what one machine does not have
+
+
+async def test_nobody_admits_and_no_window_is_ever_closed(delivery: Delivery, project: Project) -> None:
+    spec = ApplicationSpec("orders", "staging", "orders", "file:///nowhere", "python-service", follows=None)
+    assert await delivery.preview(spec, request_id="r1") == Preview()
+    assert await delivery.find_closed_window("orders", "staging") is None
+    assert await delivery.manifests("orders", "staging", revision="a" * 40) is None
+
+
+async def test_a_process_takes_all_of_the_traffic_or_none(delivery: Delivery, project: Project) -> None:
+    for steer in (delivery.resume, delivery.abort):
+        with pytest.raises(PermanentBackendError, match="orders has no canary in staging") as refused:
+            await steer("orders", "staging", operation="op-1", step="1/2")
+        assert refused.value.kind is BackendErrorKind.INVALID
