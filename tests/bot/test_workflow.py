@@ -145,6 +145,11 @@ async def test_a_temporary_failure_is_tried_again_and_shown_meanwhile(
     assert request.steps[2].detail == "at last"
 
 
+async def until_the_engine_knows(workflow_id: str) -> None:
+    """That a run has ended is in our row first, and a moment later in the engine's own."""
+    await (await DBOS.retrieve_workflow_async(workflow_id)).get_result(polling_interval_sec=0.02)
+
+
 async def test_waiting_leaves_no_trace_in_the_engines_log(database_url: str, world: World) -> None:
     looks = 0
 
@@ -156,6 +161,7 @@ async def test_waiting_leaves_no_trace_in_the_engines_log(database_url: str, wor
     async with toy_bot(database_url, toy_command(world, deploy=StepKind(slow))) as bot:
         await bot.request(toy_plan())
         await bot.ended()
+        await until_the_engine_knows("r1.1")
         names = [step["function_name"] for step in await DBOS.list_workflow_steps_async("r1.1")]
 
     assert names == [
@@ -423,7 +429,7 @@ async def test_the_engines_rows_of_ended_runs_can_be_forgotten(database_url: str
     async with toy_bot(database_url, toy_command(world)) as bot:
         await bot.request(toy_plan())
         await bot.ended()
-        await (await DBOS.retrieve_workflow_async("r1.1")).get_result(polling_interval_sec=0.02)
+        await until_the_engine_knows("r1.1")
 
         assert await bot.engine.forget(utc_now() - timedelta(days=1)) == 0
         assert await bot.engine.forget(utc_now() + timedelta(minutes=1)) == 1
