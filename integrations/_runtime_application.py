@@ -6,6 +6,7 @@ kill finds every process that may exist, and the operation that was under way.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bot.errors import StartError
+from bot.errors import BackendErrorKind, PermanentBackendError, StartError
 from integrations.ports import ApplicationSpec, DeployedRevision, Deployment, Health, Phase
 
 AUTO_SYNC: Final = "auto-sync"
@@ -21,6 +22,20 @@ AUTO_SYNC: Final = "auto-sync"
 
 KEPT_OPERATIONS: Final = 500
 """Operation keys are remembered this long: far longer than any request lives."""
+
+
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def require_label(text: str, what: str, *, backend: str) -> None:
+    """Names become folders, so nothing but a DNS label gets through. Raises PermanentBackendError(INVALID)."""
+    if not _LABEL.fullmatch(text):
+        raise PermanentBackendError(
+            f"The {what} is not a DNS label.",
+            backend=backend,
+            kind=BackendErrorKind.INVALID,
+            fix="Use lower-case letters, digits and dashes.",
+        )
 
 
 class _Value(BaseModel):

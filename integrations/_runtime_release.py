@@ -1,30 +1,39 @@
 """Revisions on disk: what a branch points to, and a commit checked out into `releases/<sha>`.
 
 Objects come over git's own protocol into a bare copy of the application's repository, so a path and a URL work alike.
-Knows git and folders; starts no service.
+Knows git and folders; starts no service. A token for private repositories reaches git by its environment and nothing else: not by a
+command line, not by a file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import re
 import secrets
 import shutil
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
 from integrations._files import sync_folder
-from integrations._git import Git
+from integrations._git import Git, clean_environment
 
 BACKEND: Final = "local runtime"
 RUN_FILE: Final = ".platform/service.json"
 _PROGRAMS: Final = ("node", "go")
+_DENIED: Final = re.compile(
+    r"could not read (?:Username|Password)|Authentication failed|returned error: 403|Repository not found|"
+    r"repository '[^']*' not found"
+)
+"""A code host says of a private repository that there is none."""
 
 
 class RunFile(BaseModel):
@@ -44,6 +53,50 @@ class Release:
     health_path: str | None
     programs: tuple[str, ...]
     """Placeholders that `argv` used."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a code host is asked. `variable` names what a person sets, `token` is what it held; empty: nobody in particular."""
+
+    variable: str = ""
+    token: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, variable: str, known: Mapping[str, str]) -> Access:
+        """Raises StartError where the variable that is named holds nothing."""
+        token = known.get(variable, "").strip()
+        if variable and not token:
+            raise StartError(
+                f"The local runtime's `clone_token` names {variable}, which holds nothing.",
+                fix=f"Set {variable}, or {variable}_FILE to a file that holds the token.",
+            )
+        return cls(variable, token)
+
+    def environment(self, repository_url: str, home: Path) -> dict[str, str]:
+        """On top of the clean environment of every git. Bound to the address: no other host is shown the token."""
+        parts = urlsplit(repository_url)
+        if not self.token or parts.scheme not in {"http", "https"}:
+            return {}
+        number = int(clean_environment(home, "")["GIT_CONFIG_COUNT"])
+        # Forges look at the password only, and GitHub wants some name with it.
+        proof = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
+        return {
+            "GIT_CONFIG_COUNT": str(number + 1),
+            f"GIT_CONFIG_KEY_{number}": f"http.{parts.scheme}://{parts.netloc}/.extraHeader",
+            f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {proof}",
+        }
+
+    def refusal(self, said: str) -> PermanentBackendError:
+        fix = (
+            f"Check the token in {self.variable}: it must be allowed to read the service's repository."
+            if self.token
+            else "Set `clone_token` in the delivery section of platform.yml to the name of a variable with a token that may "
+            "read the repositories."
+        )
+        return PermanentBackendError(
+            f"The repository may not be read: {said}", backend=BACKEND, kind=BackendErrorKind.DENIED, fix=fix
+        )
 
 
 def parse_run_file(text: str, *, revision: str) -> RunFile:
@@ -85,11 +138,13 @@ def _invalid(message: str) -> PermanentBackendError:
 
 
 @contextlib.asynccontextmanager
-async def _reading() -> AsyncIterator[None]:
-    """A repository that cannot be read now may be readable in a minute: git does not tell the two apart."""
+async def _reading(access: Access) -> AsyncIterator[None]:
+    """A repository that cannot be read now may be readable in a minute: git does not tell the two apart, but for a refusal."""
     try:
         yield
     except PermanentBackendError as error:
+        if _DENIED.search(error.message):
+            raise access.refusal(error.message) from error
         raise TemporaryBackendError(
             f"The repository could not be read: {error.message}", backend=BACKEND
         ) from error
@@ -98,7 +153,9 @@ async def _reading() -> AsyncIterator[None]:
 class Releases:
     """The releases of one application. `folder` is the application's own."""
 
-    def __init__(self, folder: Path, *, git: Git, python: str) -> None:
+    def __init__(self, folder: Path, *, git: Git, python: str, access: Access | None = None) -> None:
+        self._folder = folder
+        self._access = access or Access()
         self._source = folder / "source.git"
         self._releases = folder / "releases"
         self._git = git
@@ -108,10 +165,19 @@ class Releases:
         }
 
     async def head(self, repository_url: str, branch: str) -> str | None:
-        """Raises TemporaryBackendError while the repository cannot be read."""
-        async with _reading():
-            result = await self._git.run("ls-remote", "--", repository_url, f"refs/heads/{branch}")
-        return parse_head(result.line)
+        """Raises TemporaryBackendError while the repository cannot be read, PermanentBackendError(DENIED) where it may not be."""
+        return parse_head(await self._look(repository_url, f"refs/heads/{branch}"))
+
+    async def require_readable(self, repository_url: str) -> None:
+        """Raises BackendError. Asked only of another machine: what lies on this one is found by its path."""
+        if "://" in repository_url:
+            await self._look(repository_url, "HEAD")
+
+    async def _look(self, repository_url: str, ref: str) -> str:
+        place = self._access.environment(repository_url, self._folder)
+        async with _reading(self._access):
+            result = await self._git.run("ls-remote", "--", repository_url, ref, environment=place)
+        return result.line
 
     async def checkout(self, repository_url: str, revision: str) -> Release:
         """Find or make `releases/<revision>`. Raises PermanentBackendError: NOT_FOUND, INVALID."""
@@ -149,8 +215,9 @@ class Releases:
             return
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         fetch = ("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--", repository_url, *refs)
-        async with _reading():
-            await self._git.run(*fetch, repository=self._source)
+        place = self._access.environment(repository_url, self._folder)
+        async with _reading(self._access):
+            await self._git.run(*fetch, repository=self._source, environment=place)
         if not await self._has(revision):
             raise PermanentBackendError(
                 f"Revision {revision[:7]} is on no branch and no tag of the repository.",

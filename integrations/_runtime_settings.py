@@ -25,6 +25,10 @@ class Settings(BaseModel):
     restart_backoff_seconds: float = Field(default=1.0, gt=0)
     stable_after_seconds: float = Field(default=30.0, ge=0, description="Then earlier crashes are forgotten.")
     kept_releases: int = Field(default=5, ge=1)
+    clone_token: str = Field(
+        default="",
+        description="Variable that holds a token which may read the repositories, where they are private.",
+    )
     git_deadline_seconds: float = Field(default=60.0, gt=0)
 
     @model_validator(mode="after")

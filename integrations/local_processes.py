@@ -45,9 +45,10 @@ from integrations._runtime_application import (
     history,
     new_application,
     parse_state,
+    require_label,
 )
 from integrations._runtime_controller import STATE_FILE, ApplicationController
-from integrations._runtime_release import BACKEND, Releases
+from integrations._runtime_release import BACKEND, Access, Releases
 from integrations._runtime_settings import Settings
 from integrations._runtime_status import describe_deployment, describe_health, describe_sync
 from integrations.ports import (
@@ -67,7 +68,6 @@ from integrations.ports import (
 
 PORT: Final = "delivery"
 
-_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REVISION: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REMOVED: Final = ".removed-"
 _log = structlog.get_logger(__name__)
@@ -76,8 +76,11 @@ _log = structlog.get_logger(__name__)
 class LocalProcesses:
     """The applications of one folder, each with its controller."""
 
-    def __init__(self, folder: Path, *, settings: Settings, git: Git, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, folder: Path, *, settings: Settings, git: Git, client: httpx.AsyncClient, access: Access
+    ) -> None:
         self._folder = folder
+        self._access = access
         self._settings = settings
         self._git = git
         self._client = client
@@ -115,8 +118,8 @@ class LocalProcesses:
         return None
 
     async def ensure_application(self, spec: ApplicationSpec, *, request_id: str) -> Application:
-        _require_label(spec.service, "service")
-        _require_label(spec.environment, "environment")
+        require_label(spec.service, "service", backend=BACKEND)
+        require_label(spec.environment, "environment", backend=BACKEND)
         async with self._changes[spec.name]:
             controller = self._controllers.get(spec.name)
             if controller is None:
@@ -229,6 +232,7 @@ class LocalProcesses:
         return controller
 
     async def _create(self, spec: ApplicationSpec, *, request_id: str) -> ApplicationController:
+        await self._releases(self._folder / spec.name).require_readable(spec.repository_url)
         state = new_application(spec, request_id=request_id, port=self._choose_port())
         folder = self._folder / spec.name
         with disk_errors(spec.name):
@@ -240,7 +244,7 @@ class LocalProcesses:
         controller = ApplicationController(
             folder,
             state,
-            releases=Releases(folder, git=self._git, python=self._settings.python),
+            releases=self._releases(folder),
             pace=self._settings.pace,
             client=self._client,
             search_path=os.environ.get("PATH", os.defpath),
@@ -252,6 +256,9 @@ class LocalProcesses:
             raise TemporaryBackendError(f"Port {state.port}: {error.strerror}", backend=BACKEND) from error
         self._controllers[state.name] = controller
         return controller
+
+    def _releases(self, folder: Path) -> Releases:
+        return Releases(folder, git=self._git, python=self._settings.python, access=self._access)
 
     def _choose_port(self) -> int:
         first, last = self._settings.port_range
@@ -371,17 +378,6 @@ def _no_canaries(service: str, environment: str) -> PermanentBackendError:
     )
 
 
-def _require_label(text: str, what: str) -> None:
-    """Names become folders, so nothing but a DNS label gets through."""
-    if not _LABEL.fullmatch(text):
-        raise PermanentBackendError(
-            f"The {what} is not a DNS label.",
-            backend=BACKEND,
-            kind=BackendErrorKind.INVALID,
-            fix="Use lower-case letters, digits and dashes.",
-        )
-
-
 @asynccontextmanager
 async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Delivery]:  # noqa: A001
     """Raises StartError when another process runs this folder, or its state cannot be read."""
@@ -391,7 +387,8 @@ async def open(settings: Settings, surroundings: Surroundings) -> AsyncIterator[
         timeout = httpx.Timeout(settings.health_deadline_seconds)
         # No proxy of the environment stands between us and our own machine.
         async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
-            delivery = LocalProcesses(folder, settings=settings, git=git, client=client)
+            access = Access.of(settings.clone_token, surroundings.secrets)
+            delivery = LocalProcesses(folder, settings=settings, git=git, client=client, access=access)
             try:
                 await delivery.start()
                 yield delivery

@@ -56,6 +56,7 @@ class FakeGitHub:
         self.seen: list[Seen] = []
         self.auto_init_reads = 0
         self.init_branch = "main"
+        self.clone_base = "https://github.com"
         self.installation: dict[str, Any] = {
             "id": 77,
             "app_slug": "acme-platform",
@@ -221,6 +222,7 @@ class FakeGitHub:
             )
             repo.refs[f"refs/heads/{repo.default_branch}"] = sha
         repo.empty_reads = self.auto_init_reads
+        repo.clone_base = self.clone_base
         self.state.repos[name] = repo
         self.state.former.pop(name.lower(), None)
         return repo

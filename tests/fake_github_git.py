@@ -1,20 +1,56 @@
-"""The git side of the fake GitHub: blobs, trees, commits and what follows from them. Trees are flat; hashes are honest."""
+"""The git side of the fake GitHub: blobs, trees, commits and what follows from them. Trees are kept flat; objects and their hashes are
+git's own, so that a repository can be written out and served."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 Tree = dict[str, tuple[str, str]]
 """Path -> (mode, hash of the blob)."""
 
 
-def digest(kind: str, value: Any) -> str:
-    return hashlib.sha1(f"{kind} {json.dumps(value, sort_keys=True)}".encode()).hexdigest()
+def framed(kind: str, content: bytes) -> bytes:
+    return f"{kind} {len(content)}\0".encode() + content
+
+
+def digest(kind: str, content: bytes) -> str:
+    return hashlib.sha1(framed(kind, content)).hexdigest()
+
+
+def tree_objects(tree: Tree) -> Iterator[bytes]:
+    """The content of each folder's tree, the root's last."""
+    entries: dict[str, tuple[str, str]] = {}
+    folders: dict[str, Tree] = {}
+    for path, (mode, blob) in tree.items():
+        head, slash, rest = path.partition("/")
+        if slash:
+            folders.setdefault(head, {})[rest] = (mode, blob)
+        else:
+            entries[head] = (mode, blob)
+    for name, inside in folders.items():
+        content = b""
+        for content in tree_objects(inside):
+            yield content
+        entries[name] = ("40000", digest("tree", content))
+    # Git sorts a folder as if its name ended in a slash.
+    names = sorted(entries, key=lambda name: name + "/" if entries[name][0] == "40000" else name)
+    yield b"".join(
+        f"{entries[name][0]} {name}\0".encode() + bytes.fromhex(entries[name][1]) for name in names
+    )
+
+
+def commit_content(commit: Mapping[str, Any]) -> bytes:
+    seconds = int(datetime.fromisoformat(commit["date"]).timestamp())
+    person = f"{commit['author'][0]} <{commit['author'][1]}> {seconds} +0000"
+    head = [f"tree {commit['tree']}", *(f"parent {one}" for one in commit["parents"])]
+    return "\n".join([*head, f"author {person}", f"committer {person}", "", commit["message"]]).encode()
 
 
 @dataclass
@@ -27,12 +63,13 @@ class Objects:
     tags: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def put_blob(self, content: bytes) -> str:
-        sha = hashlib.sha1(b"blob " + content).hexdigest()
+        sha = digest("blob", content)
         self.blobs[sha] = content
         return sha
 
     def put_tree(self, tree: Tree) -> str:
-        sha = digest("tree", tree)
+        *_, root = tree_objects(tree)
+        sha = digest("tree", root)
         self.trees[sha] = dict(tree)
         return sha
 
@@ -40,7 +77,7 @@ class Objects:
         self, tree: str, parents: list[str], message: str, *, author: tuple[str, str], date: str
     ) -> str:
         commit = {"tree": tree, "parents": parents, "message": message, "author": author, "date": date}
-        sha = digest("commit", commit)
+        sha = digest("commit", commit_content(commit))
         self.commits[sha] = commit
         return sha
 
@@ -49,6 +86,18 @@ class Objects:
         return self.put_tree(
             tree | {path: ("100644", self.put_blob(text.encode())) for path, text in files.items()}
         )
+
+    def write_to(self, folder: Path) -> None:
+        """As loose objects of the bare repository there."""
+        found = [("blob", content) for content in self.blobs.values()]
+        found += [("tree", content) for tree in self.trees.values() for content in tree_objects(tree)]
+        found += [("commit", commit_content(commit)) for commit in self.commits.values()]
+        for kind, content in found:
+            sha = digest(kind, content)
+            path = folder / "objects" / sha[:2] / sha[2:]
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(zlib.compress(framed(kind, content)))
 
     def ancestors(self, sha: str) -> list[str]:
         """Itself first, newest first."""

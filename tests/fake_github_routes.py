@@ -32,7 +32,7 @@ def shown(repo: Repo) -> dict[str, Any]:
         "private": repo.visibility != "public",
         "visibility": repo.visibility,
         "html_url": f"https://github.com/{repo.owner}/{repo.name}",
-        "clone_url": f"https://github.com/{repo.owner}/{repo.name}.git",
+        "clone_url": f"{repo.clone_base}/{repo.owner}/{repo.name}.git",
         "description": repo.description,
         "default_branch": repo.default_branch,
         "archived": repo.archived,

@@ -52,6 +52,7 @@ class Repo:
     deployments: list[dict[str, Any]] = field(default_factory=list)
     refs: dict[str, str] = field(default_factory=dict)
     objects: Objects = field(default_factory=Objects)
+    clone_base: str = "https://github.com"
     empty_reads: int = 0
     """So many more reads until GitHub's own first commit can be seen."""
 

@@ -140,8 +140,10 @@ class GitServer:
 
 
 @asynccontextmanager
-async def open_git_server(folder: Path) -> AsyncIterator[GitServer]:
-    server = GitServer(folder)
+async def open_git_server(
+    folder: Path, make: Callable[[Path], GitServer] = GitServer
+) -> AsyncIterator[GitServer]:
+    server = make(folder)
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_route("*", "/{path:.*}", server.answer)
     runner = web.AppRunner(application)
