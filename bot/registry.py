@@ -158,9 +158,23 @@ def prepare(config: Config) -> dict[str, tuple[BackendModule, Any]]:
             chosen[port] = (module, module.Settings.model_validate(section.settings))
         except ValidationError as error:
             problems += _settings_problems(config, port, section, module, error)
+    problems += _impossible_pairs(config, chosen)
     if problems:
         raise ConfigError(problems)
     return chosen
+
+
+def _impossible_pairs(config: Config, chosen: Mapping[str, tuple[BackendModule, Any]]) -> list[Problem]:
+    """What a backend says it cannot work with, as its module's `NOT_WITH`: name of the other -> why, and what to take instead."""
+    problems = []
+    uses = {config.integrations[port].use for port in chosen}
+    for port, (module, _) in chosen.items():
+        refused: Mapping[str, str] = getattr(module, "NOT_WITH", {})
+        for other in sorted(uses & set(refused)):
+            where = config.document.place(("integrations", port, "use"))
+            value = f"{config.integrations[port].use} together with {other}"
+            problems.append(Problem(config.document.file, where, value, refused[other]))
+    return problems
 
 
 def backend_modules(package: ModuleType = integrations_package) -> dict[str, BackendModule]:

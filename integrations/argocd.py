@@ -62,6 +62,9 @@ from integrations.ports import (
 )
 
 PORT: Final = "delivery"
+NOT_WITH: Final = {
+    "local_git": "github or gitea as code_host; Argo CD cannot read repositories on the bot's machine"
+}
 ATTEMPTS: Final = 4
 """Argo CD writes its objects all the time; a write that lost the race begins again with a fresh read."""
 

@@ -67,6 +67,9 @@ from integrations.ports import (
 )
 
 PORT: Final = "delivery"
+NOT_WITH: Final = {
+    "crossplane": "local_postgres as infrastructure; a process on this machine reads no secret of a cluster"
+}
 
 _REVISION: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REMOVED: Final = ".removed-"

@@ -37,7 +37,10 @@ class Surroundings:
 
 
 class BackendModule(Protocol):
-    """What a file in `integrations/` offers to `bot.registry`: one backend, named by the file."""
+    """What a file in `integrations/` offers to `bot.registry`: one backend, named by the file.
+
+    It may have a constant `NOT_WITH` besides: names of backends that it cannot work with -> what to choose instead, and why.
+    """
 
     @property
     def PORT(self) -> str:  # noqa: N802 - a module's constant

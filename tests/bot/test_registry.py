@@ -227,6 +227,33 @@ def test_settings_of_all_backends_are_judged_at_once(tmp_path: Path) -> None:
     assert len(problems_of(config.load(file, {}))) == len(PORTS)
 
 
+CLUSTER_KIND: dict[str, Any] = {"postgresql": {"xrd": "xdatabases.example.com"}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "value", "way_out"),
+    [
+        ({"delivery": {"use": "argocd"}}, "argocd together with local_git", "github or gitea as code_host"),
+        (
+            {"infrastructure": {"use": "crossplane", "kinds": CLUSTER_KIND}},
+            "local_processes together with crossplane",
+            "local_postgres as infrastructure",
+        ),
+    ],
+)
+def test_backends_that_cannot_work_together_are_refused_with_the_way_out(
+    tmp_path: Path, sections: dict[str, Any], value: str, way_out: str
+) -> None:
+    data = yaml.safe_load(made.EXAMPLE.read_text(encoding="utf-8"))
+    data["integrations"] |= sections
+    file = tmp_path / "platform.yml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    (one,) = problems_of(config.load(file, {}))
+    assert one.path.startswith("integrations.delivery.use (line ")
+    assert one.value == value
+    assert way_out in one.accepted
+
+
 async def test_a_wrong_setting_opens_no_backend(tmp_path: Path) -> None:
     loaded = with_settings(tmp_path, "delivery", colour="blue")
     entities: EntityStore = NOT_ASKED
