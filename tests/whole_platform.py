@@ -27,6 +27,8 @@ from fake_backstage import TOKEN as BACKSTAGE_TOKEN
 from fake_backstage import FakeBackstage
 from fake_github import FakeGitHub
 from fake_vault import FakeVault
+from git_server import TOKEN as CLONE_TOKEN
+from github_served import serving
 from github_stage import SECRETS as GITHUB_SECRETS
 from github_stage import sample_signer
 from json_wire import JsonWire
@@ -42,13 +44,20 @@ from integrations import backstage, github, grafana, opencost, prometheus, vault
 from integrations._argocd_cluster import APPLICATION, PROJECT
 from integrations._http import Timing
 from integrations._kubernetes import Object, Selection
+from integrations.github import GitHub
+from integrations.github import Settings as GitHubSettings
 from integrations.ports import Surroundings
 
 RIGHTS = ("crossplane", "argocd", "external-secrets", "admission")
 ARGOCD = "argocd"
 PACE_SECONDS = 0.1
 """Between two looks of a controller."""
-SECRETS = {**GITHUB_SECRETS, "BACKSTAGE_TOKEN": BACKSTAGE_TOKEN, "GRAFANA_TOKEN": "glsa_sample"}
+SECRETS = {
+    **GITHUB_SECRETS,
+    "BACKSTAGE_TOKEN": BACKSTAGE_TOKEN,
+    "GRAFANA_TOKEN": "glsa_sample",
+    "CLONE_TOKEN": CLONE_TOKEN,
+}
 Open = Callable[[Any, Surroundings], AbstractAsyncContextManager[Any]]
 
 
@@ -133,7 +142,7 @@ class ArgoController:
 
     async def _reconcile(self, found: Object) -> None:
         source = found["spec"]["source"]
-        assert source["repoURL"] == f"https://github.com/acme/{self.service}.git"
+        assert source["repoURL"] == f"{self.github.clone_base}/acme/{self.service}.git"
         after = self.brain.step(found)
         if _timeless(after) == _timeless(found):
             return
@@ -244,9 +253,10 @@ class Platform:
         """For `stage`. `instead`: port -> its section, None to leave the port out."""
         sections = {**self.settings, **instead}
         chosen = {f"integrations.{port}": one for port, one in sections.items() if one is not None}
+        watch = {"for": "2s", "success_ratio": 0.9}
         roles = yaml.safe_load((ROOT / "platform.yml").read_text())["roles"]
         roles["developer"]["may"] = [*roles["developer"]["may"], "secrets:*"]
-        return {**chosen, "roles": roles}
+        return {**chosen, "roles": roles, "environments.1.watch": watch} if sections["signals"] else chosen
 
     @property
     def opening(self) -> OpenWorld:
@@ -286,8 +296,8 @@ class Platform:
 
     @asynccontextmanager
     async def _open_github(
-        self, settings: github.Settings, surroundings: Surroundings
-    ) -> AsyncIterator[github.GitHub]:
+        self, settings: GitHubSettings, surroundings: Surroundings
+    ) -> AsyncIterator[GitHub]:
         clock = self.github.clock
         timing = Timing(clock.monotonic, clock.now, clock.sleep, lambda: 1.0)
         async with self.github.client(settings.base_url) as client:
@@ -341,6 +351,7 @@ async def platform(server: Server, admin: Admin, folder: Path) -> AsyncIterator[
     made.put_doors()
     argo = ArgoController(admin, fake, made.service)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(serving(fake, folder))
         for environment in ("staging", "production"):
             namespace = await admin.make_namespace(made.namespace(environment))
             await stack.enter_async_context(composing(admin, namespace, pace_seconds=PACE_SECONDS))
