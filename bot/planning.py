@@ -29,7 +29,7 @@ from bot.domain import (
 )
 from bot.errors import NotAuthorizedError, PlatformError, TemporaryBackendError
 from bot.freshness import Freshness
-from bot.policy import Facts, blocking, evaluate
+from bot.policy import OPEN_WINDOW, WINDOW_FACTS, Facts, blocking, evaluate
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 
 Clock = Callable[[], datetime]
@@ -190,7 +190,7 @@ class Planner:
             return lost
         try:
             await self.authorize(request, requester)
-            planned = await self.plan(request, requester)
+            planned = _whenever_it_opens(await self.plan(request, requester))
         except TemporaryBackendError as error:
             return CouldNotAsk(f"{error.backend}: {error.message}", error.retry_after_seconds)
         except NotAuthorizedError as error:
@@ -228,6 +228,16 @@ class Planner:
             if gate is None or not access.holds(approver, gate.group):
                 lines.append(f"{approver.name} approved, but may no longer approve this.")
         return tuple(lines)
+
+
+def _whenever_it_opens(planned: Planned) -> Planned:
+    """What is approved waits at its deployment for a window that closed since; only asking anew is refused."""
+    if not planned.plan.facts.keys() & WINDOW_FACTS:
+        return planned
+    facts = {name: value for name, value in planned.plan.facts.items() if name not in WINDOW_FACTS}
+    plan = planned.plan.model_copy(update={"facts": facts})
+    gates = tuple(gate for gate in planned.gates if gate.rule != OPEN_WINDOW)
+    return Planned(plan, gates, plan_hash(plan, gates), planned.state)
 
 
 def _next_state(command: Command, gates: tuple[Gate, ...]) -> RequestState:

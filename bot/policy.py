@@ -13,6 +13,7 @@ Rules read these keys of `plan.facts` (strings; a key that is absent means nobod
     target_health         how the target is now; "" or missing where nothing runs
     goal_revision         rollback: what to go back to
     rollback_known_good   rollback: "true" when that revision was healthy there before
+    closed_window, opens_at       promote, rollback: why nothing is deployed there now, and when that ends; absent while it is open
     template, template_revision   create-service: the golden path and the content the plan is bound to
     name_taken_by         create-service: who owns the name already; "" for nobody
     commits_complete      "false" where commits are missing from the plan (default: the plan is not truncated)
@@ -251,6 +252,19 @@ def settled_target(plan: Plan, _facts: Facts) -> Gate | None:
     )
 
 
+WINDOW_FACTS = frozenset({"closed_window", "opens_at"})
+OPEN_WINDOW = "open-window"
+
+
+def open_window(plan: Plan, _facts: Facts) -> Gate | None:
+    """The environment's own calendar. One that closes after this was asked makes the deployment wait."""
+    reason, opens = plan.facts.get("closed_window"), plan.facts.get("opens_at")
+    if not reason:
+        return None
+    fix = f"It opens at {opens}; ask again then." if opens else "The platform team knows when it opens."
+    return denied(OPEN_WINDOW, f"Nothing is deployed to {plan.environment} now: {reason}.", fix=fix)
+
+
 # ---------------------------------------------------------------- approval
 
 
@@ -378,6 +392,7 @@ RULES: tuple[Rule, ...] = (
     something_new,
     healthy_source,
     settled_target,
+    open_window,
     *map(_about_evidence, evidence_rules.RULES),
     complete_authors,
     approval,

@@ -63,3 +63,12 @@ def files(comparison: Comparison) -> tuple[PlannedFile, ...]:
         PlannedFile(path=one.path, status=one.status, additions=one.additions, deletions=one.deletions)
         for one in comparison.files
     )
+
+
+async def window(ctx: Context, service: str, environment: Environment) -> dict[str, str]:
+    """The facts about a time in which nothing is deployed there; empty while it is open."""
+    closed = await ctx.backends.delivery.find_closed_window(service, environment.name)
+    if closed is None:
+        return {}
+    opens = f"{closed.opens_at:%Y-%m-%d %H:%M} UTC" if closed.opens_at else ""
+    return {"closed_window": closed.reason, "opens_at": opens}

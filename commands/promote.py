@@ -83,6 +83,7 @@ async def plan(ctx: Context, args: Promote) -> Plan:
             "target_revision": now.revision or "",
             "target_health": now.application.health.value if now.application else "",
             "target_ref": now.release.sha if now.release else "",
+            **await standing.window(ctx, service.name, target),
             "relation": comparison.status.value,
         },
         notes=_notes(comparison, target),

@@ -79,6 +79,7 @@ async def plan(ctx: Context, args: Rollback) -> Plan:
             "target_revision": now.revision,
             "target_health": now.application.health.value,
             "target_ref": now.release.sha if now.release else "",
+            **await standing.window(ctx, service.name, target),
             "goal_revision": goal,
             "rollback_known_good": "true" if known_good else "false",
         },

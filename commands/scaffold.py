@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import field_validator
 
-from bot import new_service, steps
+from bot import evidence, new_service, steps
 from bot.command import Args, Command, Context, Done, Knowledge, Pending, Run, Scope, StepKind, argument
 from bot.domain import JSON, Actor, Change, Link, Plan, PlannedStep, Platform, Record, Service, StepRecord
 from bot.errors import BackendErrorKind, NotFoundError, PermanentBackendError, UsageError
@@ -42,7 +42,7 @@ async def plan(ctx: Context, args: Scaffold) -> Plan:
     await new_service.refuse_taken_name(ctx, args.name)
     environment = ctx.platform.environments[0].name
     values = _values(args, template)
-    return Plan(
+    made = Plan(
         command="scaffold",
         title=f"Create service {args.name}",
         summary=f"{template.title}, run by Backstage for team {args.team}; then running in {environment}.",
@@ -68,6 +68,7 @@ async def plan(ctx: Context, args: Scaffold) -> Plan:
         ),
         cost=steps.monthly_cost(ctx.platform, environment=environment, claim=None),
     )
+    return await evidence.considered(ctx, made)
 
 
 def _require(scaffolder: Scaffolder | None) -> Scaffolder:

@@ -118,6 +118,7 @@ def test_a_healthy_new_revision_waits_for_a_lead_only() -> None:
         ({"target_health": "unknown"}, "settled-target", Verdict.UNKNOWN),
         ({"source_environment": "laptop"}, "promotion-order", Verdict.DENY),
         ({"commits_complete": "false"}, "known-authors", Verdict.DENY),
+        ({"closed_window": "closed for the weekend"}, "open-window", Verdict.DENY),
     ],
 )
 def test_a_promotion_is_stopped_by_what_is_wrong(facts: dict[str, str], rule: str, verdict: Verdict) -> None:

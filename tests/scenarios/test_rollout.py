@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from memory_world import permanent, temporary
@@ -121,13 +121,24 @@ async def test_nothing_waits_once_it_is_through(house: Stage) -> None:
     assert "waits for a person's word now. Look at the card" in said
 
 
-async def test_an_approved_promotion_waits_for_a_closed_window_and_says_when_it_opens(house: Stage) -> None:
+async def test_an_approved_promotion_waits_for_a_window_that_closed_and_says_when_it_opens(
+    house: Stage,
+) -> None:
     await house.create("orders")
+    card = await house.promote("orders")
     opens_at = house.clock() + timedelta(seconds=1)
     house.world.windows["production"] = ClosedWindow("closed by a sync window of orders", opens_at)
-    card = await house.promote("orders")
     await house.person("lena").click(card, "approve")
     await house.until_shown(card, "closed by a sync window of orders; begins at")
     assert "delivery.deploy" not in house.world.calls
     house.world.windows.clear()
     await house.until_shown(card, ":white_check_mark: done")
+
+
+async def test_while_a_window_is_closed_nobody_is_asked_to_approve(house: Stage) -> None:
+    await house.create("orders")
+    opens_at = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
+    house.world.windows["production"] = ClosedWindow("closed by a sync window of orders", opens_at)
+    await house.person("alice").command("#orders", "/platform promote orders")
+    said = await house.told("alice", "Nothing is deployed to production now: closed by a sync window of orders.")
+    assert "It opens at 2030-01-07 06:00 UTC; ask again then." in said
