@@ -15,7 +15,7 @@ from typing import Any
 from bench.house import open_house
 from bench.results import Results, from_json, measure_table, reach_table, to_json
 
-PARTS = ("ack",)
+PARTS = ("ack", "growth")
 DEFAULT_FILE = Path("var/bench/latest.json")
 
 

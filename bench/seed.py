@@ -39,9 +39,9 @@ class Size:
     open_requests: int = 0
 
 
-SMALL = Size("small", services=20_000, requests=100, events=1_000)
-LARGE = Size("large", services=20_000, requests=100_000, events=1_000_000)
-WAITING = Size("waiting", services=20_000, requests=1_000, events=10_000, open_requests=1_000)
+SMALL = Size("small", services=100, requests=100, events=1_000, open_requests=50)
+LARGE = Size("large", services=10_000, requests=100_000, events=1_000_000, open_requests=50)
+WAITING = Size("waiting", services=10_000, requests=1_000, events=10_000, open_requests=1_000)
 TINY = Size("tiny", services=50, requests=5, events=50, open_requests=5)
 
 
@@ -268,8 +268,6 @@ def fill(file: Path, size: Size) -> None:
             "UPDATE audit_head SET (sequence, hash) ="
             " (SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1)"
         )
-        connection.commit()
-        connection.execute("ANALYZE")
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

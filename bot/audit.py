@@ -18,6 +18,7 @@ from bot.domain import JSON, AuditEvent, canonical_json, sha256_hex
 GENESIS = "0" * 64
 """What the first event holds as the hash of its predecessor."""
 
+_quoted = json.encoder.encode_basestring
 _FIELDS = frozenset(field.name for field in fields(AuditEvent))
 
 
@@ -90,6 +91,36 @@ def event_hash(values: JSON, *, previous_hash: str) -> str:
     return sha256_hex(canonical_json({**values, "previous_hash": previous_hash}))
 
 
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as its row holds it: `data` is still the text it was stored as."""
+
+    sequence: int
+    at: str
+    actor: str
+    event: str
+    request_id: str
+    service: str
+    environment: str
+    data: str
+    previous_hash: str
+    hash: str
+
+    def parsed(self) -> AuditEvent:
+        """Raises ValueError where `data` is no JSON."""
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return AuditEvent(**{**values, "data": json.loads(self.data)})
+
+    def canonical(self) -> str:
+        """What `canonical_json` makes of the parsed event, if the data was stored in its canonical form, as `chain` does."""
+        return (
+            f'{{"actor":{_quoted(self.actor)},"at":{_quoted(self.at)},"data":{self.data},'
+            f'"environment":{_quoted(self.environment)},"event":{_quoted(self.event)},'
+            f'"previous_hash":{_quoted(self.previous_hash)},"request_id":{_quoted(self.request_id)},'
+            f'"sequence":{self.sequence},"service":{_quoted(self.service)}}}'
+        )
+
+
 class Verifier:
     """Checks a chain event by event, in constant memory; it stops looking at the first bad one."""
 
@@ -109,6 +140,28 @@ class Verifier:
                 self._next += 1
                 self._hash = event.hash
         return self._bad is None
+
+    def check_stored(self, event: StoredEvent) -> bool:
+        """As `check`, without parsing what was stored: many times quicker. Only what does not fit is looked at closely."""
+        fits = (
+            self._bad is None
+            and event.sequence == self._next
+            and event.previous_hash == self._hash
+            and event.hash == sha256_hex(event.canonical())
+        )
+        if not fits:
+            return self._check_closely(event)
+        self._next += 1
+        self._hash = event.hash
+        return True
+
+    def _check_closely(self, event: StoredEvent) -> bool:
+        try:
+            parsed = event.parsed()
+        except ValueError as error:
+            self._bad = self._bad or (self._next, f"its content cannot be read: {error}")
+            return False
+        return self.check(parsed)
 
     def _fault(self, event: AuditEvent) -> str:
         if event.sequence != self._next:

@@ -9,14 +9,16 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Text, literal, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from bot.audit import Head, timestamp
+from bot.audit import Head, StoredEvent, timestamp
 from bot.domain import OPEN_STATES, AuditEvent, Card, DeploymentRecord, Request, RequestState, Service
 from bot.rows import searchable, to_card, to_deployment, to_entity, to_event, to_service
 from bot.tables import (
+    KEY,
+    MOMENT,
     AuditEventRow,
     AuditHeadRow,
     CardRow,
@@ -96,12 +98,9 @@ async def list_requests(
         statement = statement.where(col(RequestRow.state).in_(sorted(states or OPEN_STATES)))
     last = await session.get(RequestRow, before) if before else None
     if last is not None:
-        statement = statement.where(
-            or_(
-                col(RequestRow.created_at) < last.created_at,
-                and_(col(RequestRow.created_at) == last.created_at, col(RequestRow.id) < last.id),
-            )
-        )
+        # As a pair, which an index is entered at; `or` would be judged row by row from the newest on.
+        place = tuple_(col(RequestRow.created_at), col(RequestRow.id))
+        statement = statement.where(place < tuple_(literal(last.created_at, MOMENT), literal(last.id, KEY)))
     return await load_requests(session, (await session.scalars(statement.limit(limit))).all())
 
 
@@ -148,6 +147,8 @@ async def list_audit(
     steps: bool,
     limit: int,
 ) -> list[AuditEvent]:
+    """Newest first. Times grow with the sequence, so the oldest of a page are the ones before `since`: they are cut off here,
+    because a condition that nothing recent meets would have the database look through all of history."""
     statement = select(AuditEventRow).order_by(col(AuditEventRow.sequence).desc())
     if service:
         statement = statement.where(col(AuditEventRow.service) == service)
@@ -155,13 +156,12 @@ async def list_audit(
         statement = statement.where(col(AuditEventRow.actor) == actor)
     if request_id:
         statement = statement.where(col(AuditEventRow.request_id) == request_id)
-    if since is not None:
-        statement = statement.where(col(AuditEventRow.at) >= timestamp(since))
     if before:
         statement = statement.where(col(AuditEventRow.sequence) < before)
     if not steps:
         statement = statement.where(col(AuditEventRow.event).not_like("step.%"))
-    return [to_event(row) for row in await session.scalars(statement.limit(limit))]
+    oldest = "" if since is None else timestamp(since)
+    return [to_event(row) for row in await session.scalars(statement.limit(limit)) if row.at >= oldest]
 
 
 async def audit_page(session: AsyncSession, *, after: int, upto: int, limit: int) -> list[AuditEvent]:
@@ -173,6 +173,28 @@ async def audit_page(session: AsyncSession, *, after: int, upto: int, limit: int
         .limit(limit)
     )
     return [to_event(row) for row in await session.scalars(statement)]
+
+
+async def stored_page(session: AsyncSession, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
+    """The same page as it is stored, for checking: no row becomes an object of the ORM, and no JSON is parsed."""
+    row = AuditEventRow
+    before: list[Any] = [
+        row.sequence,
+        row.at,
+        row.actor,
+        row.event,
+        row.request_id,
+        row.service,
+        row.environment,
+    ]
+    statement = (
+        select(*before, type_coerce(col(table.data), Text), col(table.previous_hash), col(table.hash))
+        .where(col(table.sequence) > after, col(table.sequence) <= upto)
+        .order_by(col(table.sequence))
+        .limit(limit)
+    )
+    found: Sequence[Any] = (await session.execute(statement)).all()
+    return [StoredEvent(*row) for row in found]
 
 
 # ---------------------------------------------------------------- catalog

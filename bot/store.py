@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from bot import audit, halts, inbox, lifecycle, outbox, queries, records
+from bot import audit, halts, inbox, lifecycle, outbox, queries, records, trail
 from bot.database import (
     Engines,
     async_url,
@@ -208,7 +208,6 @@ class Store:
         return await self.write(lambda tx: halts.choose(tx, request_id, word))
 
     async def expire_due(self, *, limit: int = 100) -> list[Request]:
-        """Close what nobody decided in time; returns what this call closed."""
         return await self.write(lambda tx: lifecycle.expire_due(tx, limit=limit))
 
     async def seen(self, dedupe_key: str, *, request_id: str = "") -> bool:
@@ -237,7 +236,6 @@ class Store:
             return await queries.find_request(session, request_id)
 
     async def find_active(self, active_key: str) -> Request | None:
-        """The open request about the same thing."""
         async with self._read() as session:
             return await queries.find_active(session, active_key)
 
@@ -273,9 +271,9 @@ class Store:
 
     async def unplanned(self, *, older_than: datetime, limit: int = 100) -> list[Request]:
         """Requests whose planning was cut off: they were acknowledged and are planned again."""
-        planning = {RequestState.PLANNING}
+        states = {RequestState.PLANNING}
         async with self._read() as session:
-            return await queries.list_open(session, states=planning, older_than=older_than, limit=limit)
+            return await queries.list_open(session, states=states, older_than=older_than, limit=limit)
 
     # ------------------------------------------------------------ cards
 
@@ -381,31 +379,17 @@ class Store:
         async with self._read() as session:
             return await queries.audit_head(session)
 
-    async def walk_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[AuditEvent]:
+    def walk_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[AuditEvent]:
         """Every event after `after` that is recorded when the walk begins, oldest first, in constant memory."""
-        last = (await self.audit_head()).sequence
-        while after < last:
-            async with self._read() as session:
-                page = await queries.audit_page(session, after=after, upto=last, limit=batch)
-            for event in page:
-                yield event
-            if not page:
-                return
-            after = page[-1].sequence
+        return trail.walk(self._read, after=after, batch=batch)
 
-    async def export_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[str]:
+    def export_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[str]:
         """The chain as JSON Lines."""
-        async for event in self.walk_audit(after=after, batch=batch):
-            yield audit.line(event)
+        return trail.export(self._read, after=after, batch=batch)
 
-    async def verify_audit(self, *, batch: int = 500) -> audit.Verification:
+    async def verify_audit(self, *, batch: int = 2000) -> audit.Verification:
         """Check the whole chain against itself and against its head, while the bot goes on writing."""
-        head = await self.audit_head()
-        verifier = audit.Verifier()
-        async for event in self.walk_audit(batch=batch):
-            if event.sequence > head.sequence or not verifier.check(event):
-                break
-        return verifier.close(head)
+        return await trail.verify(self._read, batch=batch)
 
 
 async def _refuse_other_schema(engines: Engines) -> None:

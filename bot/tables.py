@@ -226,6 +226,7 @@ class AuditEventRow(Table, table=True):
     __tablename__ = "audit_events"
     __table_args__: ClassVar[Any] = (
         Index("audit_events_by_service", "service", "sequence"),
+        Index("audit_events_by_service_and_actor", "service", "actor", "sequence"),
         Index("audit_events_by_actor", "actor", "sequence"),
         Index("audit_events_by_request", "request_id", "sequence"),
     )
