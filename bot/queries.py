@@ -177,15 +177,10 @@ async def audit_page(session: AsyncSession, *, after: int, upto: int, limit: int
 
 async def stored_page(session: AsyncSession, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
     """The same page as it is stored, for checking: no row becomes an object of the ORM, and no JSON is parsed."""
-    row = AuditEventRow
+    table = AuditEventRow
     before: list[Any] = [
-        row.sequence,
-        row.at,
-        row.actor,
-        row.event,
-        row.request_id,
-        row.service,
-        row.environment,
+        *(table.sequence, table.at, table.actor, table.event),
+        *(table.request_id, table.service, table.environment),
     ]
     statement = (
         select(*before, type_coerce(col(table.data), Text), col(table.previous_hash), col(table.hash))
