@@ -202,7 +202,11 @@ def kubeconfig_cluster(file: Path, *, context: str | None) -> Cluster:
         tokens = _tokens(user, file.parent)
         server = str(cluster["server"]).rstrip("/")
     except OSError as error:
-        raise StartError(f"The kubeconfig cannot be read: {error}", fix="Check `kubeconfig`.") from error
+        why = (error.strerror or str(error)).lower()
+        raise StartError(
+            f"{error.filename or file} cannot be read: {why}.",
+            fix="Set `kubeconfig` to the file of the cluster, or KUBECONFIG.",
+        ) from error
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         wrong = f"{file} is not a kubeconfig the bot can use: {type(error).__name__}: {error}"
         raise StartError(wrong, fix="Check `kubeconfig` and `context`.") from error
