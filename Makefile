@@ -7,7 +7,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format manifest schema lock clean
+.PHONY: help setup run test bench check format manifest schema lock clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ run: setup ## Start the bot and a Slack workspace in the browser
 
 test: setup ## Run the whole suite
 	@$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+bench: setup ## Measure the bot beside its peers, in under ten minutes
+	@$(BIN)/python -m bench $(PARTS)
 
 check: setup ## Format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""`python -m bench`: every part, a table, a JSON file. `python -m bench ack growth`: those parts."""
+"""`python -m bench`: every part, a table, a JSON file. `python -m bench ack growth`: those parts. `report`: the page from the JSON."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import report
 from bench.house import open_house
 from bench.results import Results, from_json, measure_table, reach_table, to_json
 
-PARTS = ("ack", "growth")
+PARTS = ("ack", "growth", "start", "isolation")
 DEFAULT_FILE = Path("var/bench/latest.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; or report")
     parser.add_argument("--out", type=Path, default=DEFAULT_FILE, help="where the JSON goes")
     parser.add_argument("--kept", type=Path, default=Path("var/bench"), help="filled databases, npm packages")
     parser.add_argument("--quick", action="store_true", help="show that it works; the numbers mean nothing")
     options = parser.parse_args(arguments)
+    if options.parts == ["report"]:
+        report.write(options.out, Path("docs"))
+        return 0
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
-        parser.error(f"there is no part {', '.join(unknown)}; parts: {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(unknown)}; parts: {', '.join(PARTS)}; or report")
     return _run(options.parts or PARTS, options)
 
 

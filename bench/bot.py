@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -67,11 +68,15 @@ def running(setting: Setting, slack: Slack, *, core: int, folder: Path) -> Itera
         home = folder / f"{setting.name}-{port}"
         home.mkdir()
         environment = environment_of(setting, slack, home)
+        begin = time.perf_counter()
         run_bot(["migrate"], environment)
+        prepared = time.perf_counter() - begin
         command = python("-m", "bot", "serve", "--mode", "http", "--host", "127.0.0.1", "--port", str(port))
-        yield stack.enter_context(
+        server = stack.enter_context(
             serving(setting.name, command, port=port, core=core, environment=environment, folder=home)
         )
+        server.prepared_seconds = prepared
+        yield server
 
 
 def environment_of(setting: Setting, slack: Slack, home: Path) -> dict[str, str]:

@@ -37,6 +37,10 @@ class House:
         return seed.TINY if self.quick else seed.LARGE
 
     @property
+    def waiting(self) -> seed.Size:
+        return seed.TINY if self.quick else seed.WAITING
+
+    @property
     def small(self) -> seed.Size:
         return seed.TINY if self.quick else seed.SMALL
 

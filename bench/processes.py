@@ -35,6 +35,8 @@ class Server:
     name: str
     process: subprocess.Popen[bytes]
     port: int
+    prepared_seconds: float = 0.0
+    """What was done before its process was started, such as migrating."""
 
     @property
     def pid(self) -> int:
