@@ -29,7 +29,7 @@ from bot.errors import (
     PermanentBackendError,
     TemporaryBackendError,
 )
-from integrations._breaker import Breaker
+from integrations._breaker import Breaker, BreakerState
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 REDIRECTS: Final = frozenset({301, 302, 307, 308})
@@ -214,7 +214,7 @@ class Http:
         """An answer below 300, or one of `call.accept`. Raises BackendError."""
         waited = 0.0
         for attempt in range(self._limits.attempts):
-            self.breaker.admit(self._timing.monotonic())
+            await self._admit()
             try:
                 return await self._attempt(call)
             except TemporaryBackendError as error:
@@ -227,6 +227,13 @@ class Http:
             waited += pause
             await self._timing.sleep(pause)
         raise AssertionError("the last attempt answers or raises")
+
+    async def _admit(self) -> None:
+        """After a pause the breaker admits one call. Where signing in takes a call of its own that one comes first, or it would be refused
+        by the breaker it shares with us, at every pause and for ever."""
+        if self.breaker.state(self._timing.monotonic()) is BreakerState.PROBING:
+            await self._dialect.credentials(renew=False)
+        self.breaker.admit(self._timing.monotonic())
 
     async def _attempt(self, call: Call) -> Answer:
         answer = await self._in_turn(call, renew=False)

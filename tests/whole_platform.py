@@ -58,6 +58,9 @@ SECRETS = {
     "GRAFANA_TOKEN": "glsa_sample",
     "CLONE_TOKEN": CLONE_TOKEN,
 }
+OPTIONAL = ("admission", "secret_sync", "secret_store", "signals", "annotations", "costs")
+NOTHING_OPTIONAL: dict[str, Any] = dict.fromkeys(OPTIONAL)
+"""For `Platform.changes`."""
 Open = Callable[[Any, Surroundings], AbstractAsyncContextManager[Any]]
 
 

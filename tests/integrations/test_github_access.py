@@ -25,7 +25,7 @@ from github_stage import (
 )
 from pydantic import ValidationError
 
-from bot.errors import BackendErrorKind, PermanentBackendError, StartError
+from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
 from integrations import github
 from integrations._github_auth import app_claims, sign_rs256
 from integrations._github_check import PERMISSIONS
@@ -67,6 +67,21 @@ async def test_many_callers_share_one_new_token(fake: FakeGitHub) -> None:
         await asyncio.gather(*(host.find_repository(f"orders-{number}") for number in range(10)))
     assert len(fake.state.tokens) == 1
     assert not any(one.path.endswith("/installation") for one in fake.seen)
+
+
+async def test_an_app_signs_in_again_after_an_outage_that_outlived_its_token(fake: FakeGitHub) -> None:
+    async with opened(fake, app_id="42") as host:
+        await create(host)
+        outage = Fault("unreachable", times=10**6)
+        fake.faults.append(outage)
+        fake.clock.seconds += 3600
+        for _ in range(3):
+            with pytest.raises(TemporaryBackendError):
+                await host.find_repository("orders")
+        outage.times = 0
+        assert "open" in host.breaker_state()
+        fake.clock.seconds += 31
+        assert await host.find_repository("orders") is not None
 
 
 async def test_an_app_that_is_not_installed_says_what_to_click(fake: FakeGitHub) -> None:

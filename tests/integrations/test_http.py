@@ -146,6 +146,32 @@ async def test_attempts_end_with_the_reason_and_then_the_breaker_opens() -> None
     assert (caught.value.retry_after_seconds or 0) > 0
 
 
+async def test_who_signs_in_at_the_backend_itself_comes_back_after_an_outage() -> None:
+    """Signing in and working share one breaker, and it admits one call after its pause: the first must be the one that signs in."""
+    clock, breaker = Clock(), Breaker("backend", failures=2, pause_seconds=30)
+    timing = Timing(clock.monotonic, clock.now, clock.sleep, lambda: 1.0)
+    answers: list[httpx.Response] = [httpx.Response(500)] * 6
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        return answers.pop() if answers else httpx.Response(200, json={})
+
+    client = httpx.AsyncClient(base_url=BASE, transport=httpx.MockTransport(answer))
+    door = Http(client, Plain(), breaker=breaker, limits=Limits(attempts=1), timing=timing)
+
+    class SignsIn(Plain):
+        async def credentials(self, *, renew: bool) -> Mapping[str, str]:
+            await door.send(Call("POST", "login"))
+            return await super().credentials(renew=renew)
+
+    http = Http(client, SignsIn(), breaker=breaker, limits=Limits(attempts=1), timing=timing)
+    for _ in range(6):
+        with pytest.raises(TemporaryBackendError):
+            await http.send(Call("GET", "things"))
+        clock.seconds += 31
+    assert (await http.send(Call("GET", "things"))).status == 200
+    assert http.breaker_state() == "closed"
+
+
 async def test_refusals_of_a_living_backend_do_not_open_the_breaker() -> None:
     wire = Wire(httpx.Response(404))
     for _ in range(8):

@@ -15,7 +15,7 @@ from bot.errors import BackendErrorKind, PermanentBackendError, StartError, Temp
 from integrations import local_processes
 from integrations._git import Git
 from integrations._runtime_release import Access, Releases
-from integrations.local_processes import Settings
+from integrations._runtime_settings import Settings
 from integrations.ports import ApplicationSpec, Delivery, EntityStore, Surroundings
 
 VARIABLE = "CLONE_TOKEN"

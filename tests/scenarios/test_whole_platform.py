@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kube import Admin, Server
 from stage import PATIENCE_SECONDS, OpenStage, Stage, request_id
-from whole_platform import Platform, platform
+from whole_platform import NOTHING_OPTIONAL, Platform, platform
 
 from bot import orphans
 from integrations._forge_mark import marked_request
@@ -73,8 +73,6 @@ async def test_the_whole_story_with_every_backend_of_a_company(
         assert request_id(card) not in {created, promoted}
 
 
-OPTIONAL = ("admission", "secret_sync", "secret_store", "signals", "annotations", "costs")
-NOTHING_OPTIONAL: dict[str, Any] = dict.fromkeys(OPTIONAL)
 LOCAL: dict[str, Any] = {
     "infrastructure": {"use": "local_postgres"},
     "delivery": {"use": "local_processes", "clone_token": "CLONE_TOKEN"},
