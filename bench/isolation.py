@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 
 from bench import bot, load, seed
-from bench.ack import AWAY
+from bench.ack import AWAY, BEGINNING
 from bench.house import House
 from bench.processes import Server
 from bench.results import Results
@@ -41,11 +41,13 @@ async def _rounds(
     typed = 0
     for round_number in range(house.rounds + 1):
         for what, command in WORK.items():
-            texts = [f"promote {seed.service_name(typed + index)}" for index in range(house.requests)]
-            typed += house.requests
+            count = house.requests + BEGINNING
+            texts = [f"promote {seed.service_name(typed + index)}" for index in range(count)]
+            typed += count
             beside = await _start(command, environment) if command else None
             generator = load.Generator(server.port)
-            answered = await generator.at_rate(bot.commands(house.slack.caller(), texts), RATE)
+            requests = bot.commands(house.slack.caller(), texts)
+            answered = await generator.at_rate(requests, RATE, uncounted=BEGINNING)
             generator.close()
             if beside is not None and beside.returncode is None:
                 beside.kill()

@@ -143,15 +143,17 @@ class Generator:
         self._opened: list[_Connection] = []
         self._limit = asyncio.Semaphore(MOST_CONNECTIONS)
 
-    async def at_rate(self, requests: Sequence[bytes], rate: float) -> Result:
-        """Send each request when it is due."""
+    async def at_rate(self, requests: Sequence[bytes], rate: float, *, uncounted: int = 0) -> Result:
+        """Send each request when it is due. The first ones may be left out of the result: they begin the rush."""
         loop, result, tasks = asyncio.get_running_loop(), Result(), []
+        left_out = Result()
         begin = loop.time() + 0.05
-        for request, due in zip(requests, schedule(len(requests), rate), strict=True):
+        for index, due in enumerate(schedule(len(requests), rate)):
             delay = begin + due - loop.time()
             if delay > 0:
                 await asyncio.sleep(delay)
-            tasks.append(asyncio.create_task(self._one(request, begin + due, result)))
+            into = result if index >= uncounted else left_out
+            tasks.append(asyncio.create_task(self._one(requests[index], begin + due, into)))
         async with asyncio.timeout(ANSWER_SECONDS):
             await asyncio.gather(*tasks)
         result.elapsed_seconds = loop.time() - begin

@@ -42,7 +42,7 @@ class Size:
 SMALL = Size("small", services=100, requests=100, events=1_000, open_requests=50)
 LARGE = Size("large", services=10_000, requests=100_000, events=1_000_000, open_requests=50)
 WAITING = Size("waiting", services=10_000, requests=1_000, events=10_000, open_requests=1_000)
-TINY = Size("tiny", services=50, requests=5, events=50, open_requests=5)
+TINY = Size("tiny", services=100, requests=5, events=50, open_requests=5)
 
 
 def service_name(index: int) -> str:
