@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fake_backstage import TOKEN, refused
 from fake_scaffolder import FakeScaffolder, template
+from harmed_wire import Harm, Wire, broken, garbage, hangs
 
 from bot.errors import BackendErrorKind, PermanentBackendError, StartError, TemporaryBackendError
 from integrations import backstage_scaffolder
@@ -222,6 +223,29 @@ async def test_what_is_not_backstages_answer_is_no_answer(
     fake.answers = [happens] * 4  # type: ignore[list-item]
     with pytest.raises(TemporaryBackendError):
         await scaffolder.get_task("some-task")
+
+
+@pytest.mark.parametrize("harm", [broken, hangs, garbage])
+async def test_a_start_that_did_not_happen_is_made_once_in_the_end(fake: FakeScaffolder, harm: Harm) -> None:
+    wire = Wire(fake.transport(), harm=harm)
+    async with backstage_scaffolder.connect(
+        SETTINGS, {"BACKSTAGE_TOKEN": TOKEN}, transport=wire, timing=fake.timing()
+    ) as scaffolder:
+        with pytest.raises(TemporaryBackendError):
+            await ensure(scaffolder)
+        assert fake.tasks == []
+        assert await ensure(scaffolder) is Phase.PENDING
+    assert len(fake.tasks) == 1
+
+
+async def test_a_start_that_only_claims_success_is_found_out(fake: FakeScaffolder) -> None:
+    wire = Wire(fake.transport(), harm=lambda _request: httpx.Response(201, json={"id": "a-task"}))
+    async with backstage_scaffolder.connect(
+        SETTINGS, {"BACKSTAGE_TOKEN": TOKEN}, transport=wire, timing=fake.timing()
+    ) as scaffolder:
+        with pytest.raises(PermanentBackendError, match="cannot be told from others"):
+            await ensure(scaffolder)
+    assert fake.tasks == []
 
 
 def test_without_a_token_the_start_says_which_variable() -> None:

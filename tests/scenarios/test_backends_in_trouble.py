@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from harmed_wire import Harm, broken, garbage, hangs, lost, nothing
 from kube import Admin, Server
 from stage import OpenStage, Stage, request_id
-from troubled_platform import Harm, Troubled, broken, garbage, hangs, lost, nothing, troubled
+from troubled_platform import Troubled, troubled
 from whole_platform import NOTHING_OPTIONAL, platform
 
 from bot.domain import RequestState
