@@ -140,5 +140,7 @@ async def test_while_a_window_is_closed_nobody_is_asked_to_approve(house: Stage)
     opens_at = datetime(2030, 1, 7, 6, 0, tzinfo=UTC)
     house.world.windows["production"] = ClosedWindow("closed by a sync window of orders", opens_at)
     await house.person("alice").command("#orders", "/platform promote orders")
-    said = await house.told("alice", "Nothing is deployed to production now: closed by a sync window of orders.")
+    said = await house.told(
+        "alice", "Nothing is deployed to production now: closed by a sync window of orders."
+    )
     assert "It opens at 2030-01-07 06:00 UTC; ask again then." in said
