@@ -22,7 +22,7 @@ ON_THIS_MACHINE = {"copier_paths", "local_catalog", "local_git", "local_postgres
 
 
 @cache
-def tests_of(file: str) -> frozenset[str]:
+def names_in(file: str) -> frozenset[str]:
     tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return frozenset(node.name for node in ast.walk(tree) if isinstance(node, functions))
@@ -30,7 +30,7 @@ def tests_of(file: str) -> frozenset[str]:
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_each_test_that_the_page_names_is_there(file: str, name: str) -> None:
-    assert name in tests_of(file)
+    assert name in names_in(file)
 
 
 def test_every_backend_of_a_company_has_its_row() -> None:

@@ -48,7 +48,7 @@ from integrations.github import GitHub
 from integrations.github import Settings as GitHubSettings
 from integrations.ports import Surroundings
 
-RIGHTS = ("crossplane", "argocd", "external-secrets", "admission")
+RIGHTS = ("crossplane", "argocd", "external-secrets", "admission", "reports")
 ARGOCD = "argocd"
 PACE_SECONDS = 0.1
 """Between two looks of a controller."""
@@ -58,7 +58,7 @@ SECRETS = {
     "GRAFANA_TOKEN": "glsa_sample",
     "CLONE_TOKEN": CLONE_TOKEN,
 }
-OPTIONAL = ("admission", "secret_sync", "secret_store", "signals", "annotations", "costs")
+OPTIONAL = ("admission", "evidence", "secret_sync", "secret_store", "signals", "annotations", "costs")
 NOTHING_OPTIONAL: dict[str, Any] = dict.fromkeys(OPTIONAL)
 """For `Platform.changes`."""
 Open = Callable[[Any, Surroundings], AbstractAsyncContextManager[Any]]
@@ -240,6 +240,7 @@ class Platform:
             },
             "catalog": {"use": "backstage", "base_url": "https://backstage.example.com"},
             "admission": {"use": "kubernetes_admission", **cluster, "namespace": rule},
+            "evidence": {"use": "kubernetes_reports", **cluster},
             "secret_sync": {"use": "external_secrets", **cluster, "namespace": rule},
             "secret_store": {
                 "use": "vault",
