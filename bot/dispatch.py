@@ -19,7 +19,7 @@ import structlog
 from bot import access, forms, policy, request_views, slack_text, views
 from bot.command import Args, Command, Reply
 from bot.decisions import Decisions
-from bot.domain import Actor, CardKind, Invocation, Platform, Request, RequestState
+from bot.domain import Actor, CardKind, Invocation, Origin, Platform, Request, RequestState
 from bot.errors import (
     BackendError,
     ConflictError,
@@ -176,7 +176,8 @@ class Dispatcher:
         scope = await command.scope(args, actor, self._platform, self._store)
         access.require(actor, scope.permission, team=scope.team, platform=self._platform)
         if command.answer is not None:
-            conversation = self._planner.conversation(actor, decider=self._decisions)
+            pressed = invocation.origin is Origin.BUTTON
+            conversation = self._planner.conversation(actor, decider=self._decisions, afresh=pressed)
             return await self._soon(command.answer(conversation, args), waiting="Asking the backends…")
         opened = await self._store.open_request(
             NewRequest(

@@ -33,10 +33,13 @@ class Freshness:
         self._seconds = seconds
         self._kept: dict[Hashable, _Shared] = {}
 
-    async def share(self, key: Hashable, question: Callable[[], Awaitable[T]]) -> T:
-        """The answer to `question`, asked by whoever comes first. Errors reach everybody who waits and are not kept."""
+    async def share(self, key: Hashable, question: Callable[[], Awaitable[T]], *, afresh: bool = False) -> T:
+        """The answer to `question`, asked by whoever comes first. Errors reach everybody who waits and are not kept.
+
+        `afresh`: what was answered before is not good enough; the new answer is everybody's.
+        """
         shared = self._kept.get(key)
-        if shared is None or shared.until <= self._now():
+        if shared is None or shared.until <= self._now() or (afresh and shared.task.done()):
             shared = _Shared(asyncio.create_task(_run(question), name=f"shared {key}"), float("inf"))
             self._keep(key, shared)
         # One person who goes away must not take the answer from the others.

@@ -77,6 +77,8 @@ class Conversation:
     freshness: Freshness
     decider: Decider | None
     """None while planning: a plan decides nothing."""
+    afresh: bool = False
+    """A button was pressed to see how things are now."""
 
     def may(self, permission: str, *, team: str = "") -> bool:
         return access.may(self.actor, permission, team=team, platform=self.platform) is None
@@ -95,7 +97,7 @@ class Conversation:
     async def share(self, key: str, question: Callable[[], Awaitable[T]]) -> T:
         if self.decider is None:
             raise TypeError("A plan asks for itself.")
-        return await self.freshness.share(key, question)
+        return await self.freshness.share(key, question, afresh=self.afresh)
 
     async def observed(self, record: DeploymentRecord) -> None:
         await self.knowledge.record_observed_deployment(record)
@@ -147,7 +149,9 @@ class Planner:
         self._clock = clock
         self._freshness = Freshness()
 
-    def conversation(self, actor: Actor, *, decider: Decider | None, request_id: str = "") -> Conversation:
+    def conversation(
+        self, actor: Actor, *, decider: Decider | None, request_id: str = "", afresh: bool = False
+    ) -> Conversation:
         return Conversation(
             actor=actor,
             now=self._clock(),
@@ -159,6 +163,7 @@ class Planner:
             people=self._people,
             freshness=self._freshness,
             decider=decider,
+            afresh=afresh,
         )
 
     async def plan(self, request: Request, actor: Actor) -> Planned:

@@ -64,6 +64,14 @@ async def test_a_fresh_answer_is_shared_and_an_old_one_is_not(freshness: Freshne
     assert await freshness.share("orders", backend.answer) == 2
 
 
+async def test_who_asks_afresh_is_told_anew_and_so_is_everybody_after(freshness: Freshness) -> None:
+    backend = Backend()
+    backend.go.set()
+    assert await freshness.share("orders", backend.answer) == 1
+    assert await freshness.share("orders", backend.answer, afresh=True) == 2
+    assert await freshness.share("orders", backend.answer) == 2
+
+
 async def test_different_questions_have_different_answers(freshness: Freshness) -> None:
     orders, payments = Backend(), Backend(asked=10)
     orders.go.set()
