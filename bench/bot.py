@@ -51,13 +51,15 @@ def fake_slack(cores: Cores, folder: Path) -> Iterator[Slack]:
 
 @dataclass(frozen=True)
 class Setting:
-    """How the bot is set up. `answers` says how slow each backend is, in seconds."""
+    """How the bot is set up. `answers` says how slow each backend is, in seconds; an optional one is there if it is named."""
 
     database_url: str
     answers: Mapping[str, float] = field(default_factory=dict)
     name: str = "bot"
     more_path: str = ""
     """One more folder to find plug-ins in."""
+    counted_in: str = ""
+    """A file in which the backends count what they are asked."""
 
 
 @contextmanager
@@ -81,7 +83,9 @@ def running(setting: Setting, slack: Slack, *, core: int, folder: Path) -> Itera
 
 def environment_of(setting: Setting, slack: Slack, home: Path) -> dict[str, str]:
     config = home / "platform.yml"
-    config.write_text(yaml.safe_dump(platform(setting.answers), sort_keys=False))
+    config.write_text(
+        yaml.safe_dump(platform(setting.answers, counted_in=setting.counted_in), sort_keys=False)
+    )
     return {
         "PLATFORM_CONFIG": str(config),
         "PLATFORM_STATE": str(home),
@@ -109,16 +113,26 @@ def run_bot(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     return done.stdout
 
 
-def platform(answers: Mapping[str, float]) -> dict[str, Any]:
+def platform(answers: Mapping[str, float], *, counted_in: str = "") -> dict[str, Any]:
     """platform.yml as it ships, with the bench's people and backends."""
     data: dict[str, Any] = yaml.safe_load((ROOT / "platform.yml").read_text(encoding="utf-8"))
     data["people"] = []
     data["teams"]["orders"]["members"] = {"team_lead": ["@orders-leads"], "developer": ["@payments"]}
     data["teams"]["payments"]["members"] = {"team_lead": ["@platform-admins"], "developer": ["@payments"]}
     data["integrations"] = {
-        port: {"use": f"bench_{port}", "answer_after_seconds": answers.get(port, 0.0)} for port in PORTS
+        port: {
+            "use": f"bench_{port}",
+            "answer_after_seconds": answers.get(port, 0.0),
+            "counted_in": counted_in,
+        }
+        for port in dict.fromkeys((*PORTS, *answers))
     }
     return data
+
+
+def everybody(slack: Slack, people: Sequence[str], text: str) -> list[bytes]:
+    """The same typed by each of them."""
+    return [request for person in people for request in commands(slack.caller(person), [text])]
 
 
 def commands(caller: Caller, texts: Sequence[str]) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,11 +49,14 @@ class House:
 @contextmanager
 def open_house(*, kept: Path, quick: bool = False, postgresql: bool = True) -> Iterator[House]:
     """Everything but the server under measurement runs on the loading core, this process too."""
-    cores = processes.Cores.of_this_machine()
+    cores, before = processes.Cores.of_this_machine(), os.sched_getaffinity(0)
     processes.pin(cores.loading)
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        open_databases(kept=kept, postgresql=postgresql) as databases,
-        bot.fake_slack(cores, Path(folder)) as slack,
-    ):
-        yield House(cores, databases, slack, Path(folder), kept, quick)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="bench-") as folder,
+            open_databases(kept=kept, postgresql=postgresql) as databases,
+            bot.fake_slack(cores, Path(folder)) as slack,
+        ):
+            yield House(cores, databases, slack, Path(folder), kept, quick)
+    finally:
+        os.sched_setaffinity(0, before)

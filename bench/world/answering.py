@@ -1,11 +1,13 @@
-"""What the five backends share: how long an answer takes, and names that follow from names."""
+"""What the backends share: how long an answer takes, a count of what they were asked, and names that follow from names."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +21,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     answer_after_seconds: float = Field(default=0.0, ge=0, description="a number of seconds")
+    counted_in: str = Field(default="", description="a file that gets a line for every question")
 
 
 class Answering:
@@ -26,13 +29,26 @@ class Answering:
 
     def __init__(self, settings: Settings) -> None:
         self._seconds = settings.answer_after_seconds
+        self._counted_in = settings.counted_in
 
     async def asked(self) -> None:
+        if self._counted_in:
+            _note(Path(self._counted_in), type(self).__name__)
         if self._seconds:
             await asyncio.sleep(self._seconds)
 
     async def check(self) -> Sequence[Finding]:
         return [Finding(type(self).__name__, ok=True, detail="made up")]
+
+
+def _note(counted_in: Path, name: str) -> None:
+    with counted_in.open("a", encoding="utf-8") as lines:
+        lines.write(f"{name}\n")
+
+
+def count(counted_in: Path) -> Counter[str]:
+    """How often each backend was asked."""
+    return Counter(counted_in.read_text(encoding="utf-8").split()) if counted_in.exists() else Counter()
 
 
 def revision(*parts: str) -> str:

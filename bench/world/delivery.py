@@ -11,6 +11,7 @@ from bench.world.answering import THE_DAY, Answering, Settings, revision
 from integrations.ports import (
     Application,
     ApplicationSpec,
+    ClosedWindow,
     DeployedRevision,
     Deployment,
     Health,
@@ -40,6 +41,10 @@ class BenchDelivery(Answering):
 
     async def remove_application(self, service: str, environment: str, *, request_id: str) -> None:
         await self.asked()
+
+    async def find_closed_window(self, service: str, environment: str) -> ClosedWindow | None:
+        await self.asked()
+        return None
 
     async def deploy(
         self, service: str, environment: str, *, revision: str, operation: str, actor: str
