@@ -1,6 +1,6 @@
 """Where a process can die: before and after everything that outlives it, named by what it is, found by looking on.
 
-Nothing of the bot knows of this. Commits are seen through SQLAlchemy's events, what is sent to Slack at aiohttp, and what
+Nothing of the bot knows of this. Commits are seen by commits.py, what is sent to Slack at aiohttp, and what
 happens to files and other processes through Python's audit hook. A point has a name, such as `after step.done repository 1`,
 and not only a number: what runs side by side shifts the numbers between two lives, not the names.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import commits
 import sqlalchemy as sa
 
 WRITES = re.compile(
@@ -68,28 +69,25 @@ class Points:
     # ------------------------------------------------------------ commits
 
     def _watch_database(self) -> None:
-        def wrote(connection: sa.Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        def executing(info: commits.Info, statement: str, parameters: Any) -> None:
             if found := WRITES.match(statement):
                 table = found.group(1).replace('"', "").rpartition(".")[2]
                 if table not in ON_ITS_OWN:
-                    connection.info.setdefault("wrote", []).append(_content(table, parameters))
+                    info.setdefault("wrote", []).append(_content(table, parameters))
 
-        def before_commit(connection: sa.Connection) -> None:
-            if content := connection.info.pop("wrote", None):
-                connection.info["committed"] = name = commit_name(content)
+        def committing(info: commits.Info) -> None:
+            if content := info.pop("wrote", None):
+                info["committed"] = name = commit_name(content)
                 self.reached("before", name)
-
-        def rolled_back(connection: sa.Connection) -> None:
-            connection.info.pop("wrote", None)
 
         def given_back(_connection: Any, record: Any) -> None:
             # A session gives its connection back before its caller goes on: nothing lies between the commit and this.
             if name := record.info.pop("committed", None):
                 self.reached("after", name)
 
-        sa.event.listen(sa.engine.Engine, "before_cursor_execute", wrote)
-        sa.event.listen(sa.engine.Engine, "commit", before_commit)
-        sa.event.listen(sa.engine.Engine, "rollback", rolled_back)
+        commits.watch(
+            executing=executing, committing=committing, rolled_back=lambda info: info.pop("wrote", None)
+        )
         sa.event.listen(sa.pool.Pool, "checkin", given_back)
 
     # ------------------------------------------------------------ Slack

@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+import commits
 from toy_bot import ENDED, ToyBot, toy_bot
 from toy_world import World, toy_command, toy_plan
 
@@ -88,16 +88,16 @@ def die_before(change: int) -> Any:
         if seen == change:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def wrote(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    def executing(info: commits.Info, statement: str, _parameters: Any) -> None:
         if statement.lstrip().upper().startswith(WRITES):
-            connection.info["wrote"] = True
+            info["wrote"] = True
 
-    def commit(connection: sa.Connection) -> None:
-        if connection.info.pop("wrote", False):
+    def committing(info: commits.Info) -> None:
+        if info.pop("wrote", False):
             count()
 
-    sa.event.listen(sa.engine.Engine, "before_cursor_execute", wrote)
-    sa.event.listen(sa.engine.Engine, "commit", commit)
+    # What a rollback took back is written again before anything is committed.
+    commits.watch(executing=executing, committing=committing, rolled_back=lambda _: None)
     return count
 
 
