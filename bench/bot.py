@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,12 +42,18 @@ class Slack:
     def caller(self, user_id: str = DEVELOPERS[0]) -> Caller:
         return Caller(SECRET, user_id, TEAM_ID, seed.CHANNEL, f"{self.url}/response")
 
+    def told(self, *, after: float = 0.0) -> dict[str, Any]:
+        """What it counted (`calls`), and what it was `sent` since `after` (seconds)."""
+        with urllib.request.urlopen(f"{self.url}/told?after={after}") as answer:  # noqa: S310 - our own address
+            found: dict[str, Any] = json.load(answer)
+        return found
+
 
 @contextmanager
-def fake_slack(cores: Cores, folder: Path) -> Iterator[Slack]:
+def fake_slack(cores: Cores, folder: Path, *, limited: bool = False) -> Iterator[Slack]:
     port = free_port()
-    command = python("-m", "bench.fake_slack", str(port))
-    with serving("fake-slack", command, port=port, core=cores.loading, folder=folder):
+    command = python("-m", "bench.fake_slack", str(port), *(["--limited"] if limited else []))
+    with serving(f"fake-slack-{port}", command, port=port, core=cores.loading, folder=folder):
         yield Slack(port)
 
 
@@ -135,10 +143,12 @@ def everybody(slack: Slack, people: Sequence[str], text: str) -> list[bytes]:
     return [request for person in people for request in commands(slack.caller(person), [text])]
 
 
+def trigger_id() -> str:
+    """Never the same one again."""
+    return f"{os.getpid()}.{next(_numbers)}"
+
+
 def commands(caller: Caller, texts: Sequence[str]) -> list[bytes]:
     """One signed request for each text, good for five minutes."""
     now = now_seconds()
-    return [
-        slash_command(caller, text, trigger_id=f"{os.getpid()}.{next(_numbers)}", timestamp=now)
-        for text in texts
-    ]
+    return [slash_command(caller, text, trigger_id=trigger_id(), timestamp=now) for text in texts]

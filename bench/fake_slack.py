@@ -1,6 +1,7 @@
 """The thinnest Slack that the bot can live with: its Web API answers at once and remembers only what the bench counts.
 
-`python -m bench.fake_slack PORT`. It checks nothing; what Slack would refuse is the playground's to say, and the tests'.
+`python -m bench.fake_slack PORT [--limited]`. It checks nothing; what Slack would refuse is the playground's to say, and the tests'.
+With `--limited` it refuses messages above Slack's documented rates, as Slack does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import itertools
 import sys
 import time
 from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -20,10 +22,44 @@ DEVELOPERS = [f"UDEV{index:06d}" for index in range(100)]
 GROUPS = {"orders-leads": LEADS, "payments": DEVELOPERS, "platform-admins": LEADS[:1]}
 
 
+@dataclass(frozen=True)
+class Limit:
+    """So many a second into one channel, and a burst of so many."""
+
+    per_second: float
+    burst: int
+
+    def seconds(self, count: int) -> float:
+        """How long so many messages into one channel take at least."""
+        return max(0.0, (count - self.burst) / self.per_second)
+
+
+LIMITS = {"chat.postMessage": Limit(1.0, 4), "chat.update": Limit(50 / 60, 20)}
+"""docs.slack.dev, "Rate limits": a message a second and channel, edits by tier 3; "short bursts" are allowed, of no said size."""
+
+
+@dataclass
+class _Bucket:
+    limit: Limit
+    tokens: float
+    at: float = field(default_factory=time.monotonic)
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        self.tokens = min(self.limit.burst, self.tokens + (now - self.at) * self.limit.per_second)
+        self.at = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
 class Slack:
     """Counts calls; keeps the last messages it was sent, with the time of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limited: bool = False) -> None:
+        self._limited = limited
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
         self.calls: Counter[str] = Counter()
         self.sent: deque[dict[str, Any]] = deque(maxlen=20_000)
         self._numbers = itertools.count(1)
@@ -32,6 +68,10 @@ class Slack:
         name = request.match_info["method"]
         given = await _given(request)
         self.calls[name] += 1
+        if not self._admits(name, str(given.get("channel", ""))):
+            self.sent.append({"method": "refused", "at": time.time(), "ts": given.get("ts")})
+            refused = {"ok": False, "error": "ratelimited"}
+            return web.json_response(refused, status=429, headers={"Retry-After": "1"})
         return web.json_response({"ok": True, **self._answer(name, given)})
 
     async def response_url(self, request: web.Request) -> web.Response:
@@ -45,6 +85,12 @@ class Slack:
         return web.json_response(
             {"calls": self.calls, "sent": [one for one in self.sent if one["at"] >= after]}
         )
+
+    def _admits(self, name: str, channel: str) -> bool:
+        if not self._limited or name not in LIMITS:
+            return True
+        limit = LIMITS[name]
+        return self._buckets.setdefault((name, channel), _Bucket(limit, limit.burst)).take()
 
     def _answer(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         match name:
@@ -89,8 +135,8 @@ async def _given(request: web.Request) -> dict[str, Any]:
     return {**request.query, **await request.post()}
 
 
-def build() -> web.Application:
-    slack, app = Slack(), web.Application(client_max_size=4 * 2**20)
+def build(*, limited: bool = False) -> web.Application:
+    slack, app = Slack(limited=limited), web.Application(client_max_size=4 * 2**20)
     app.router.add_route("*", "/api/{method}", slack.method)
     app.router.add_post("/response", slack.response_url)
     app.router.add_get("/told", slack.told)
@@ -98,4 +144,5 @@ def build() -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(build(), host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+    served = build(limited="--limited" in sys.argv)
+    web.run_app(served, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)

@@ -53,6 +53,15 @@ def request_id(index: int) -> str:
     return f"r-{index:07d}"
 
 
+def card_ts(index: int) -> str:
+    """The message that is the card of request number `index`."""
+    return f"{1_700_000_000 + index}.000100"
+
+
+def plan_hash(index: int) -> str:
+    return f"{index:064x}"
+
+
 # ---------------------------------------------------------------- rows
 
 
@@ -117,7 +126,7 @@ def requests(size: Size) -> Iterator[Row]:
             "due_at": _at(10**9) if waits else None,
             "plan": canonical_json(_plan(name, index)),
             "gates": canonical_json([_GATE] if waits else []),
-            "plan_hash": f"{index:064x}",
+            "plan_hash": plan_hash(index),
             "plan_changes": "[]",
             "outcome": "",
         }
@@ -164,7 +173,7 @@ def approvals(size: Size) -> Iterator[Row]:
             "user_id": LEADS[index % len(LEADS)],
             "decision": "approve",
             "rule": "approval:production",
-            "plan_hash": f"{index:064x}",
+            "plan_hash": plan_hash(index),
             "reason": "",
             "decided_at": _at(index),
         }
@@ -201,7 +210,7 @@ def cards(size: Size) -> Iterator[Row]:
             "kind": "request",
             "target": CHANNEL,
             "channel_id": CHANNEL,
-            "ts": f"{1_700_000_000 + index}.000100",
+            "ts": card_ts(index),
             "revision": 3,
             "sent_revision": 3,
             "attempts": 0,

@@ -1,13 +1,17 @@
-"""Slash commands as Slack sends them: signed HTTP/1.1 requests, as bytes that are ready for the socket. Pure.
+"""Slash commands, clicks and submitted forms as Slack sends them: signed HTTP/1.1 requests, as bytes that are ready for the socket. Pure.
 
-Source: docs.slack.dev, "Verifying requests from Slack" and "Slash commands".
+Source: docs.slack.dev, "Verifying requests from Slack" and "Slash commands",
+"Handling user interaction" and "Interaction payloads".
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 PATH = "/slack/events"
@@ -49,6 +53,79 @@ def slash_command(caller: Caller, text: str, *, trigger_id: str, timestamp: int)
     return post(
         caller.signing_secret,
         urlencode(form).encode(),
+        content_type="application/x-www-form-urlencoded",
+        timestamp=timestamp,
+    )
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button of a card: the message it is on, and what it was drawn with."""
+
+    message_ts: str
+    block_id: str
+    action_id: str
+    value: str
+
+
+def click(caller: Caller, button: Button, *, trigger_id: str, timestamp: int) -> bytes:
+    """One pressed button of a message."""
+    payload = {
+        "type": "block_actions",
+        "container": {
+            "type": "message",
+            "message_ts": button.message_ts,
+            "channel_id": caller.channel_id,
+            "is_ephemeral": False,
+        },
+        "channel": {"id": caller.channel_id, "name": "orders"},
+        "message": {"type": "message", "ts": button.message_ts, "text": "A card"},
+        "state": {"values": {}},
+        "response_url": caller.response_url,
+        "actions": [
+            {
+                "type": "button",
+                "action_id": button.action_id,
+                "block_id": button.block_id,
+                "value": button.value,
+                "text": {"type": "plain_text", "text": "A button"},
+                "action_ts": trigger_id,
+            }
+        ],
+    }
+    return _interaction(caller, payload, trigger_id=trigger_id, timestamp=timestamp)
+
+
+def denial(caller: Caller, button: Button, *, trigger_id: str, timestamp: int) -> bytes:
+    """The submitted form behind *Deny…*."""
+    payload = {
+        "type": "view_submission",
+        "view": {
+            "id": f"V{trigger_id}",
+            "hash": trigger_id,
+            "type": "modal",
+            "callback_id": "deny",
+            "private_metadata": f"{button.value} {button.block_id}",
+            "state": {"values": {"reason": {"value": {"type": "plain_text_input", "value": "Not today."}}}},
+        },
+        "response_urls": [],
+    }
+    return _interaction(caller, payload, trigger_id=trigger_id, timestamp=timestamp)
+
+
+def _interaction(caller: Caller, payload: Mapping[str, Any], *, trigger_id: str, timestamp: int) -> bytes:
+    whole = {
+        "token": "unused",
+        "api_app_id": "ABENCH0001",
+        "team": {"id": caller.team_id, "domain": "bench"},
+        "user": {"id": caller.user_id, "username": "bench", "team_id": caller.team_id},
+        "is_enterprise_install": False,
+        "trigger_id": trigger_id,
+        **payload,
+    }
+    return post(
+        caller.signing_secret,
+        urlencode({"payload": json.dumps(whole)}).encode(),
         content_type="application/x-www-form-urlencoded",
         timestamp=timestamp,
     )
