@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from crash_report import (
     Rows,
+    applications,
     comparable,
     no_process_left,
     read_audit,
@@ -273,7 +274,8 @@ class _Play:
                 found = await self._look()
         except TimeoutError as error:
             shown = json.dumps(read_slack(self._playground), indent=1, ensure_ascii=False)
-            waiting = f"{len(deeds)} deeds left, {self._rows.states()}, {shown}"
+            deployed = [one["operations"][-1:] for one in applications(self._workshop.state)]
+            waiting = f"{len(deeds)} deeds left, {self._rows.states()}, {deployed}, {shown}"
             await scene.life.stop()
             raise AssertionError(f"{self._kills}: it never ended ({waiting})\n{self._log_text()}") from error
         last = await scene.life.stop()
