@@ -1,0 +1,19 @@
+"""The part `saga`: steps and runs go through the engine and the bot as they ship, to their end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import saga
+from bench.house import open_house
+
+
+def test_steps_are_measured_beside_inserts_and_acknowledgements_beside_runs(tmp_path: Path) -> None:
+    with open_house(kept=tmp_path, quick=True) as house:
+        results = saga.measure(house)
+
+    found = {one.key: one.median for one in results.measures}
+    for kind in saga.KINDS:
+        assert found[f"saga/{kind}/step"] > found[f"saga/{kind}/insert"] > 0
+    assert found["saga/beside runs/p99"] > 0
+    assert {one.row for one in results.reached} == {"7"}
