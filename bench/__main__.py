@@ -16,7 +16,7 @@ from bench import report
 from bench.house import open_house
 from bench.results import Results, from_json, measure_table, reach_table, to_json
 
-PARTS = ("ack", "growth", "status", "clicks", "saga", "start", "isolation")
+PARTS = ("ack", "growth", "status", "clicks", "saga", "start", "isolation", "scale")
 DEFAULT_FILE = Path("var/bench/latest.json")
 
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.results import Results, from_json, reach_table, table
+from bench.results import Results, from_json, limits, reach_table, table
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PAGE, CHART = "performance.md", "images/performance.svg"
@@ -38,6 +38,7 @@ def _measured(results: Results, machine: Mapping[str, Any]) -> str:
             f"Measured: {said}.",
             "### Against what was to be reached",
             reach_table(results),
+            *filter(None, [limits(results)]),
             "### Side by side",
             _peers(results),
         ]

@@ -60,9 +60,16 @@ class Results:
         return measure
 
     def reach(
-        self, row: str, what: str, ratio: float, limit: float, *, better: Literal["lower", "higher"] = "lower"
+        self,
+        row: str,
+        what: str,
+        ratio: float,
+        limit: float,
+        *,
+        better: Literal["lower", "higher"] = "lower",
+        why: str = "",
     ) -> None:
-        self.reached.append(Reach(row, what, ratio, limit, better))
+        self.reached.append(Reach(row, what, ratio, limit, better, why))
 
     def median(self, key: str) -> float:
         return next(one.median for one in self.measures if one.key == key)
@@ -124,6 +131,13 @@ def reach_table(results: Results) -> str:
         for one in results.reached
     ]
     return table(("row", "what", "measured", "reach", "reached"), rows)
+
+
+def limits(results: Results) -> str:
+    """A line for each row out of reach whose part says what limits it."""
+    return "\n".join(
+        f"- Row {one.row}, {one.what}: {one.why}." for one in results.reached if one.why and not one.holds
+    )
 
 
 def measure_table(measures: Iterable[Measure]) -> str:

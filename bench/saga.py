@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -67,7 +68,7 @@ async def _steps(house: House, kind: Kind) -> Samples:
                 await _run(store, f"r-bench{number:02d}", 3 if house.quick else STEPS)
                 if number:  # The first round warms up.
                     samples["insert"].append(inserted)
-                    samples["step"].append(1000 * (done[-1] - done[0]) / (len(done) - 1))
+                    samples["step"].append(1000 * load.median([after - at for at, after in pairwise(done)]))
     return samples
 
 
@@ -178,10 +179,11 @@ def _inserting(url: str) -> Iterator[Callable[[], object]]:
 
 
 def _insert_milliseconds(insert: Callable[[], object], count: int) -> float:
-    begin = time.perf_counter()
+    at = [time.perf_counter()]
     for _ in range(count):
         insert()
-    return 1000 * (time.perf_counter() - begin) / count
+        at.append(time.perf_counter())
+    return 1000 * load.median([after - before for before, after in pairwise(at)])
 
 
 def step_summary(kind: Kind, samples: Samples) -> Results:
