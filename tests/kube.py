@@ -116,6 +116,7 @@ class Admin:
     def __init__(self, client: httpx.AsyncClient, kubernetes: Kubernetes) -> None:
         self._client = client
         self.kubernetes = kubernetes
+        self._known: dict[tuple[str, str, str], Resource] = {}
 
     async def call(
         self,
@@ -146,11 +147,18 @@ class Admin:
         )
 
     async def _served(self, group: str, version: str, kind: str) -> Resource:
-        listed = await self.call("GET", f"/apis/{group}/{version}" if group else f"/api/{version}")
-        for each in listed["resources"]:
-            if each["kind"] == kind and "/" not in each["name"]:
-                return Resource(group, version, each["name"], kind, namespaced=each["namespaced"])
-        raise AssertionError(f"{kind} of {group}/{version} is not served")
+        wanted = (group, version, kind)
+        if wanted not in self._known:
+            listed = await self.call("GET", f"/apis/{group}/{version}" if group else f"/api/{version}")
+            self._known |= {
+                (group, version, each["kind"]): Resource(
+                    group, version, each["name"], each["kind"], namespaced=each["namespaced"]
+                )
+                for each in listed["resources"]
+                if "/" not in each["name"]
+            }
+        assert wanted in self._known, f"{kind} of {group}/{version} is not served"
+        return self._known[wanted]
 
     async def patch(
         self, resource: Resource, name: str, patch: Object, *, namespace: str | None = None

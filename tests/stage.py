@@ -71,6 +71,7 @@ class Stage:
     real: bool
     database_url: str
     opening: OpenWorld = open_world
+    patience_seconds: float = PATIENCE_SECONDS
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
     _bot: Bot | None = None
 
@@ -130,7 +131,7 @@ class Stage:
             return next((text for text in reversed(texts) if containing in text), None)
 
         what = f"{who} is told {containing!r}"
-        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=what)
+        found = await self.playground.until(look, timeout_seconds=self.patience_seconds, what=what)
         assert found is not None
         return found
 
@@ -160,7 +161,9 @@ class Stage:
             news = [one for one in self.playground.messages(channel) if one.ts not in seen]
             return next((one for one in news if title in shown_text(one)), None)
 
-        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=f"a card: {title}")
+        found = await self.playground.until(
+            look, timeout_seconds=self.patience_seconds, what=f"a card: {title}"
+        )
         assert found is not None
         return found
 
@@ -175,7 +178,9 @@ class Stage:
 
     async def card(self, who: str, channel: str, containing: str) -> Message:
         """The newest message this person sees there with these words, once it is there."""
-        return await self.person(who).wait_for_message(channel, containing, timeout_seconds=PATIENCE_SECONDS)
+        return await self.person(who).wait_for_message(
+            channel, containing, timeout_seconds=self.patience_seconds
+        )
 
     async def until_shown(self, card: Message, containing: str) -> Message:
         """The same message, once it shows these words."""
@@ -185,7 +190,7 @@ class Stage:
             return now if now is not None and containing in shown_text(now) else None
 
         what = f"the card says {containing!r}"
-        found = await self.playground.until(look, timeout_seconds=PATIENCE_SECONDS, what=what)
+        found = await self.playground.until(look, timeout_seconds=self.patience_seconds, what=what)
         assert found is not None
         return found
 
@@ -208,7 +213,7 @@ class Stage:
 
     async def until_state(self, card: Message, state: RequestState) -> None:
         """The card's request is so in the database, whatever Slack shows; TimeoutError."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(self.patience_seconds):
             while (await self.request(card)).state is not state:
                 await asyncio.sleep(0.02)
 

@@ -51,7 +51,9 @@ from integrations.ports import Surroundings
 RIGHTS = ("crossplane", "argocd", "external-secrets", "admission", "reports")
 ARGOCD = "argocd"
 PACE_SECONDS = 0.1
-"""Between two looks of a controller."""
+"""Between two looks of Argo CD; the other controllers look less often."""
+PATIENCE_SECONDS = 60.0
+"""Of a person in front of a card, on a machine that plays a whole platform beside the bot."""
 SECRETS = {
     **GITHUB_SECRETS,
     "BACKSTAGE_TOKEN": BACKSTAGE_TOKEN,
@@ -358,8 +360,8 @@ async def platform(server: Server, admin: Admin, folder: Path) -> AsyncIterator[
         await stack.enter_async_context(serving(fake, folder))
         for environment in ("staging", "production"):
             namespace = await admin.make_namespace(made.namespace(environment))
-            await stack.enter_async_context(composing(admin, namespace, pace_seconds=PACE_SECONDS))
-            await stack.enter_async_context(operating(admin, namespace, pace_seconds=PACE_SECONDS))
+            await stack.enter_async_context(composing(admin, namespace, pace_seconds=2 * PACE_SECONDS))
+            await stack.enter_async_context(operating(admin, namespace, pace_seconds=5 * PACE_SECONDS))
         with _at_work(argo.reconcile_for_ever(), made.pass_time()):
             yield made
 

@@ -72,6 +72,7 @@ async def test_whatever_happens_to_the_first_thing_each_backend_is_told_the_serv
     around = trouble.around
     changes = around.changes(**NOTHING_OPTIONAL)
     async with open_stage(changes=changes, opening=around.opening) as house:
+        house.patience_seconds = PATIENCE_SECONDS
         trouble.hurt(harm, executed=executed)
         card = await create(house, around.service)
         assert await until_ended(house, card) is RequestState.SUCCEEDED
@@ -87,6 +88,7 @@ async def test_backends_that_go_away_in_the_middle_are_waited_for(
     around = trouble.around
     changes = around.changes(**NOTHING_OPTIONAL)
     async with open_stage(changes=changes, opening=around.opening) as house:
+        house.patience_seconds = PATIENCE_SECONDS
         trouble.wires["github"].after_write = trouble.take_down
         card = await create(house, around.service)
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -112,6 +114,7 @@ async def test_backends_that_are_away_at_the_start_cost_no_start_and_are_named(
     trouble.take_down()
     changes = around.changes(**NOTHING_OPTIONAL)
     async with open_stage(changes=changes, opening=around.opening) as house:
+        house.patience_seconds = PATIENCE_SECONDS
         opened = house.bot.backends
         for backend in (opened.code_host, opened.infrastructure, opened.delivery, opened.catalog):
             found = await backend.check()
