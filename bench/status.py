@@ -6,6 +6,8 @@ the clock starts: what is measured is how backends are asked, not how Slack is.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,11 +50,11 @@ async def _rounds(house: House, port: int, counted_in: Path) -> Samples:
         for _ in range(house.rounds):
             for _ in range(alone):
                 asked, found = await _asked(generator, house, people[:1], next(services), counted_in)
-                samples["alone"].append(found.milliseconds(50))
+                samples["alone"] += found
                 samples["questions, alone"].append(asked)
             asked, found = await _asked(generator, house, people, next(services), counted_in)
-            samples["together p50"].append(found.milliseconds(50))
-            samples["together p99"].append(found.milliseconds(99))
+            samples["together p50"].append(load.quantile(found, 50))
+            samples["together p99"].append(load.quantile(found, 99))
             samples["questions, together"].append(asked)
     finally:
         generator.close()
@@ -61,15 +63,30 @@ async def _rounds(house: House, port: int, counted_in: Path) -> Samples:
 
 async def _asked(
     generator: load.Generator, house: House, people: Sequence[str], service: str, counted_in: Path
-) -> tuple[int, load.Result]:
-    """How many questions reached backends, and the answers. All of them ask about the same service, at once."""
-    before = answering.count(counted_in)
+) -> tuple[int, list[float]]:
+    """How many questions reached backends, and the milliseconds until each person saw the status. All ask at once."""
+    before, begin = answering.count(counted_in), time.time() + load.HEAD_START_SECONDS
     found = await generator.at_once(bot.everybody(house.slack, people, f"status {service}"))
-    wrong = [one for one in found.answers if one.status != 200 or service.encode() not in one.body]
-    if wrong:
-        raise RuntimeError(f"{len(wrong)} of {len(people)} got no status: {wrong[0].body[:300]!r}")
+    if found.refused:
+        raise RuntimeError(f"{found.refused} of {len(people)} were refused")
+    seconds = [one.seconds for one in found.answers if service.encode() in one.body]
+    seconds += await _shown_later(house.slack, service, len(people) - len(seconds), begin)
     difference: Counter[str] = answering.count(counted_in) - before
-    return difference.total(), found
+    return difference.total(), [1000 * one for one in seconds]
+
+
+async def _shown_later(slack: bot.Slack, service: str, count: int, begin: float) -> list[float]:
+    """Who was told "asking the backends" after a second is shown the status through the response_url."""
+    deadline = time.monotonic() + load.ANSWER_SECONDS
+    while count:
+        told = await asyncio.to_thread(slack.told, after=begin)
+        at = [one["at"] for one in told["sent"] if service in str(one.get("body", ""))]
+        if len(at) >= count:
+            return [one - begin for one in at]
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{count - len(at)} people were never shown the status of {service}")
+        await asyncio.sleep(0.1)
+    return []
 
 
 def summary(samples: Samples) -> Results:
