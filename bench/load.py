@@ -1,7 +1,7 @@
 """An open-loop load generator: requests leave when the schedule says, whatever became of the ones before.
 
 A latency counts from the moment a request was due, so a server that stalls is charged for everybody who had to wait
-(no coordinated omission), and so is a generator that is late. Why our own: docs/decisions/0008-own-load-generator.md.
+(no coordinated omission), and so is a generator that is late. Why our own: docs/decisions/0007-own-load-generator.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What is acknowledged must be recorded before, so this is the one transaction people wait for. It knows the plain case only:
 nobody asked for the same before. Whatever else it meets (a repeated delivery, an open request about the same thing, a database
-that is away) it leaves to `lifecycle.open_request`. Why a second way: docs/decisions/0009-quick-intake.md.
+that is away) it leaves to `lifecycle.open_request`. Why a second way: docs/decisions/0008-quick-intake.md.
 """
 
 from __future__ import annotations
