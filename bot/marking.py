@@ -5,20 +5,12 @@ Called where others are told of a deployment (`bot.announcing`). Nothing is deci
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
-import structlog
-
 from bot.command import Run
-from bot.errors import BackendError
-from bot.metrics import DEPLOYMENT_REPORTS
+from bot.telling import DEADLINE_SECONDS, tell
 from integrations.ports import Annotation, DeploymentState
 
-log = structlog.get_logger(__name__)
-
-DEADLINE_SECONDS = 4.0
-"""Less than any call of a step gets (`bot.attempt.LAST_CALL_SECONDS`)."""
 _WORDS = {
     DeploymentState.SUCCESS: "runs in",
     DeploymentState.FAILURE: "failed in",
@@ -61,16 +53,9 @@ async def mark(
     annotation = annotation_of(run, one, state)
     if annotations is None or annotation is None:
         return
-    outcome = "told"
-    try:
-        async with asyncio.timeout(deadline_seconds):
-            await annotations.annotate(annotation)
-    except (BackendError, TimeoutError) as error:
-        outcome = "failed"
-        said = error.message if isinstance(error, BackendError) else f"no answer in {deadline_seconds:g} s"
-        log.warning("marking.failed", operation=one.operation, state=state.value, error=said)
-    except Exception:
-        # A mistake in the telling must not fail what has been deployed; the log has it in full.
-        outcome = "failed"
-        log.exception("marking.unexpected", operation=one.operation, state=state.value)
-    DEPLOYMENT_REPORTS.labels(f"mark_{state.value}", outcome).inc()
+    await tell(
+        annotations.annotate(annotation),
+        f"mark_{state.value}",
+        operation=one.operation,
+        deadline_seconds=deadline_seconds,
+    )
