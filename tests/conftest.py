@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from bot.store import Store
 
 
 def pytest_configure() -> None:
+    # Hundreds of processes start here; where no bytecode is kept, each compiles the bot and all that it imports anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # A machine under load is no reason for a property to fail; pytest-timeout catches what hangs.
     hypothesis.settings.register_profile(
         "no-deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
