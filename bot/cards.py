@@ -25,7 +25,7 @@ from bot.domain import Card, CardKind, Request
 from bot.errors import BackendError
 from bot.metrics import Metrics
 from bot.pace import Pace
-from bot.people import error_code
+from bot.people import error_code, retry_after_seconds
 from bot.store import Store
 from bot.tasks import Tasks
 
@@ -67,6 +67,7 @@ class Cards:
         self._commands = commands
         self._pace = pace
         self._clock = clock
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed.
@@ -76,11 +77,15 @@ class Cards:
         """
         while True:
             self._store.dirty.clear()
+            claimed = 0
             try:
                 for request_id, cards in (await self._claim()).items():
+                    claimed += len(cards)
                     self._tasks.start(self._send_all(request_id, cards), name="cards.send")
             except BackendError as error:
                 log.warning("cards.database_away", error=error.message)
+            if claimed == BATCH:  # There may be more of them.
+                continue
             try:
                 async with asyncio.timeout(IDLE_SECONDS):
                     await self._store.dirty.wait()
@@ -100,9 +105,12 @@ class Cards:
         return by_request
 
     async def _send_all(self, request_id: str, cards: list[Card]) -> int:
+        near = [card for card in cards if not await self._postponed(card)]
+        if not near:
+            return 0
         request = await self._store.get_request(request_id)
         done = 0
-        for card in cards:
+        for card in near:
             try:
                 done += await self._send(card, request)
             except SlackApiError as error:
@@ -152,14 +160,36 @@ class Cards:
         self._metrics.card("posted")
         return True
 
+    async def _postponed(self, card: Card) -> bool:
+        """A card whose turn is far off is given back, before anything is read for it and before its claim runs out."""
+        seconds = self._pace.seconds(_method(card), card.channel_id)
+        if seconds <= PATIENCE_SECONDS:
+            return False
+        await self._give_back(card, seconds)
+        return True
+
     async def _in_turn(self, method: str, card: Card) -> bool:
-        """Wait for the channel's turn; a long wait gives the card back, so that its claim does not run out meanwhile."""
+        """Wait for the channel's turn; False where others were faster and it is far off now."""
         seconds = self._pace.take(method, card.channel_id, patience=PATIENCE_SECONDS)
         if seconds > PATIENCE_SECONDS:
-            await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=seconds))
+            await self._give_back(card, seconds)
             return False
         await self._pace.sleep(seconds)
         return True
+
+    async def _give_back(self, card: Card, seconds: float) -> None:
+        await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=seconds))
+        self._look_again_in(seconds)
+
+    def _look_again_in(self, seconds: float) -> None:
+        """The pump looks when the first card that was given back is due; a look now and then would waste turns."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._alarm is not None and loop.time() < self._alarm.when() <= at:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(at, self._store.dirty.set)
 
     async def _thread(self, card: Card) -> str | None:
         """A failure is a reply under the deploy notification, because an edit notifies nobody."""
@@ -202,10 +232,10 @@ class Cards:
     async def _failed(self, card: Card, request: Request, error: SlackApiError) -> None:
         code = error_code(error)
         if code == "ratelimited":
-            delay = float(error.response.headers.get("Retry-After", 1))
-            self._pace.hold(card.channel_id, seconds=delay)
+            delay = retry_after_seconds(error)
+            self._pace.hold(_method(card), card.channel_id, seconds=delay)
             self._metrics.card("limited")
-            await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=delay))
+            await self._give_back(card, delay)
             return
         self._metrics.card("refused")
         log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
@@ -225,3 +255,8 @@ class Cards:
         await self._store.card_failed(card.id, gone=True)
         if card.kind is CardKind.REQUEST:
             await self._store.add_card(request.id, CardKind.REQUEST, request.requester)
+
+
+def _method(card: Card) -> str:
+    """What the card is sent with."""
+    return "chat.update" if card.ts else "chat.postMessage"

@@ -1,7 +1,9 @@
 """Approve, deny, confirm, cancel, retry, undo, continue, abort: a person's word on an existing request.
 
 Authority is looked up at the click, afresh. Exactly one decision wins, by compare-and-set in the store; everybody else gets
-a sentence of their own. Buttons say which plan they were drawn for, so a click on an outdated card decides nothing.
+a sentence of their own. Who decides about one request at the same moment takes turns here, so that most of them need not be
+looked up to be told that they were too late. Buttons say which plan they were drawn for, so a click on an outdated card
+decides nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from bot.people import Directory
 from bot.planning import Clock, after_confirmation
 from bot.store import Ballot, Store, Word
 from bot.targets import Targets
+from bot.turns import Turn, Turns
 
+TURN_SECONDS = 0.5
+"""How long somebody waits for those before them to decide; with the time to look people up it fits into Slack's three seconds."""
 _TOO_LATE = {
     RequestState.PLANNING: "Its plan is still being made. Try again in a moment.",
     RequestState.PROPOSED: "Its requester has not confirmed it yet.",
@@ -66,43 +71,60 @@ class Decisions:
         self._targets = targets
         self._wake = wake
         self._clock = clock
+        self._turns: Turns[Request] = Turns()
 
     async def decide(
         self, request_id: str, user_id: str, decision: Decision, *, reason: str, seen_block: str = ""
     ) -> Reply:
         """`seen_block` is the block id of the clicked buttons; empty for a typed decision."""
-        request = await self._store.get_request(request_id)
-        actor = await self._people.actor(user_id, fresh=True)
-        access.require_person(actor)
-        if request.state is not RequestState.AWAITING:
-            raise ConflictError(self._too_late(request))
-        gate = self._gate_for(actor, request)
-        if decision is Decision.DENY and not reason.strip():
-            raise UsageError(
-                "A denial needs a reason; the requester reads it.",
-                fix=f"`/platform deny {request.id} REASON`",
-                fields={"reason": "The requester reads it, so it may not be empty."},
+        async with self._turns.take(request_id, patience_seconds=TURN_SECONDS) as turn:
+            request = await self._undecided(request_id, turn)
+            actor = await self._people.decider(user_id)
+            access.require_person(actor)
+            gate = self._gate_for(actor, request)
+            if decision is Decision.DENY and not reason.strip():
+                raise UsageError(
+                    "A denial needs a reason; the requester reads it.",
+                    fix=f"`/platform deny {request.id} REASON`",
+                    fields={"reason": "The requester reads it, so it may not be empty."},
+                )
+            if outdated := self._outdated(request, decision, seen_block):
+                return outdated
+            ballot = Ballot(
+                actor=actor.user_id,
+                decision=decision,
+                rule=gate.rule,
+                plan_hash=request.plan_hash,
+                version=request.version,
+                reason=reason.strip(),
             )
-        if outdated := self._outdated(request, decision, seen_block):
-            return outdated
-        try:
-            decided = await self._store.decide(
-                request.id,
-                Ballot(
-                    actor=actor.user_id,
-                    decision=decision,
-                    rule=gate.rule,
-                    plan_hash=request.plan_hash,
-                    version=request.version,
-                    reason=reason.strip(),
-                ),
-            )
-        except ConflictError as lost:
-            now = await self._store.get_request(request_id)
-            if now.state is RequestState.AWAITING:
-                raise
-            raise ConflictError(self._too_late(now)) from lost
+            decided = await self._cast(request_id, ballot, turn)
         return Reply(self._decided(decided, decision))
+
+    async def _undecided(self, request_id: str, turn: Turn[Request]) -> Request:
+        """The request, as long as it waits for approval.
+
+        Raises ConflictError for everybody else, whoever they are: what became of it stands on the card they pressed.
+        """
+        if turn.told is not None:
+            raise ConflictError(self._too_late(turn.told))
+        others = turn.others()
+        request = await self._store.get_request(request_id)
+        if request.state is not RequestState.AWAITING:
+            turn.tell(request, others)
+            raise ConflictError(self._too_late(request))
+        return request
+
+    async def _cast(self, request_id: str, ballot: Ballot, turn: Turn[Request]) -> Request:
+        """Record the decision. Raises ConflictError where another one won, such as another replica's."""
+        try:
+            decided = await self._store.decide(request_id, ballot)
+        except ConflictError:
+            await self._undecided(request_id, turn)
+            raise
+        if decided.state is not RequestState.AWAITING:
+            turn.tell(decided, turn.others())
+        return decided
 
     def _gate_for(self, actor: Actor, request: Request) -> Gate:
         """The first open gate this person may fill. Raises NotAuthorizedError with the reason for the last refusal."""
@@ -164,7 +186,7 @@ class Decisions:
 
     async def confirm(self, request_id: str, user_id: str, *, seen_block: str) -> Reply:
         request = await self._store.get_request(request_id)
-        actor = await self._people.actor(user_id, fresh=True)
+        actor = await self._people.decider(user_id)
         access.require_person(actor)
         if actor.user_id != request.requester:
             raise NotAuthorizedError(
@@ -190,7 +212,7 @@ class Decisions:
 
     async def cancel(self, request_id: str, user_id: str) -> Reply:
         request = await self._store.get_request(request_id)
-        actor = await self._people.actor(user_id, fresh=True)
+        actor = await self._people.decider(user_id)
         access.require_person(actor)
         refusal = access.may_cancel(actor, request, platform=self._platform)
         if refusal:
@@ -203,7 +225,7 @@ class Decisions:
     async def choose(self, request_id: str, user_id: str, choice: str) -> Reply:
         """`retry` or `undo` of a run that stopped."""
         request = await self._store.get_request(request_id)
-        actor = await self._people.actor(user_id, fresh=True)
+        actor = await self._people.decider(user_id)
         access.require_person(actor)
         refusal = access.may_choose(actor, request, platform=self._platform)
         if refusal:
@@ -226,7 +248,7 @@ class Decisions:
         The word is recorded; the run that waits for it carries it out. `seen_block` as in `decide`.
         """
         request = await self._store.get_request(request_id)
-        actor = await self._people.actor(user_id, fresh=True)
+        actor = await self._people.decider(user_id)
         access.require_person(actor)
         permission = f"{request.command}:{request.environment}"
         access.require(actor, permission, team=request.team, platform=self._platform)

@@ -1,32 +1,57 @@
 """Slack's rate limits, kept before they are hit: one message a second and channel, edits by tier 3, with small bursts.
 
-Source: docs.slack.dev, "Rate limits" (chat.postMessage about one a second per channel; chat.update tier 3, 50 a minute).
+Source: docs.slack.dev, "Rate limits": chat.postMessage about one a second per channel; chat.update tier 3, usergroups.list tier 2,
+users.info tier 4, so 50, 20 and 100 a minute, for each method in a workspace. A tier is what Slack grants at least, and bursts of no
+said size are welcome. So what is beyond it is tried, edits spread over their channels; once Slack said 429, the documented rate is
+kept for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 CHANNELS_REMEMBERED = 2000
+STRICT_SECONDS = 300.0
+"""How long the documented rate is kept for the whole workspace after a 429."""
+WORKSPACE = ""
+"""In the place of a channel: what is limited for all of them together."""
 
 
 @dataclass(frozen=True)
 class Limit:
+    """`burst` is a little less than what is taken to be allowed: calls may reach Slack closer together than they leave."""
+
     per_second: float
     burst: float
 
 
-LIMITS = {"chat.postMessage": Limit(1.0, 4.0), "chat.update": Limit(50 / 60, 20.0)}
+LIMITS = {
+    "chat.postMessage": Limit(1.0, 3.0),
+    "chat.update": Limit(50 / 60, 18.0),
+    "usergroups.list": Limit(20 / 60, 8.0),
+    "users.info": Limit(100 / 60, 40.0),
+}
 
 
 @dataclass
 class _Bucket:
+    """So many `tokens` at the moment `at`, which is in the future while Slack wants nothing."""
+
+    limit: Limit
     tokens: float
     at: float
-    held_until: float = 0.0
+    strict_until: float = 0.0
+    """Of the workspace's: until then it counts what goes to channels, too."""
+
+    def seconds(self, now: float) -> float:
+        """Until the next turn."""
+        if now > self.at:
+            self.tokens = min(self.limit.burst, self.tokens + (now - self.at) * self.limit.per_second)
+            self.at = now
+        return self.at - now + max(0.0, (1 - self.tokens) / self.limit.per_second)
 
 
 class Pace:
@@ -42,30 +67,43 @@ class Pace:
         self._sleep = sleep
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
+    def seconds(self, method: str, channel_id: str) -> float:
+        """Until this channel's next turn; nothing is taken."""
+        now = self._now()
+        return max((bucket.seconds(now) for bucket in self._counting(method, channel_id)), default=0.0)
+
     def take(self, method: str, channel_id: str, *, patience: float) -> float:
         """Seconds to wait for this channel's turn; the turn is taken only when that is within `patience`."""
-        limit, bucket, now = LIMITS[method], self._bucket(method, channel_id), self._now()
-        bucket.tokens = min(limit.burst, bucket.tokens + (now - bucket.at) * limit.per_second)
-        bucket.at = now
-        seconds = max((1 - bucket.tokens) / limit.per_second, bucket.held_until - now, 0.0)
+        seconds = self.seconds(method, channel_id)
         if seconds <= patience:
-            bucket.tokens -= 1
+            for bucket in self._counting(method, channel_id):
+                bucket.tokens -= 1
         return seconds
 
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:
             await self._sleep(seconds)
 
-    def hold(self, channel_id: str, *, seconds: float) -> None:
-        """Slack said 429: nothing more goes to this channel before `seconds` have passed."""
-        for method in LIMITS:
-            self._bucket(method, channel_id).held_until = self._now() + seconds
+    def hold(self, method: str, channel_id: str, *, seconds: float) -> None:
+        """Slack said 429: nothing more of this kind before `seconds` have passed; of posts, to this channel."""
+        bucket = self._bucket(method, channel_id if method == "chat.postMessage" else WORKSPACE)
+        bucket.tokens, bucket.at = 1.0, self._now() + seconds
+        bucket.strict_until = bucket.at + STRICT_SECONDS
+
+    def _counting(self, method: str, channel_id: str) -> Iterator[_Bucket]:
+        if (method, WORKSPACE) in self._buckets:
+            workspace = self._bucket(method, WORKSPACE)
+            if workspace.strict_until > self._now():
+                yield workspace
+        if channel_id != WORKSPACE:
+            yield self._bucket(method, channel_id)
 
     def _bucket(self, method: str, channel_id: str) -> _Bucket:
         key = (method, channel_id)
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = _Bucket(tokens=LIMITS[method].burst, at=self._now())
+            limit = LIMITS[method]
+            bucket = self._buckets[key] = _Bucket(limit, tokens=limit.burst, at=self._now())
             if len(self._buckets) > CHANNELS_REMEMBERED:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)

@@ -1,37 +1,44 @@
 """Who somebody is, now: Slack's answer, joined with platform.yml.
 
-Answers are remembered for a minute, because they are asked for at every command; a decision asks afresh and fails closed: when
-Slack does not answer in time, the person is of kind UNKNOWN and holds nothing. Events throw away what they make old.
+Answers are remembered for a minute, because they are asked for at every command. A decision asks afresh and fails closed: when
+Slack does not answer in time, nothing is decided. Who decides at the same moment shares a call that began after all of them asked.
+Events throw away what they make old; they may be lost, so nothing relies on them.
 Uses users.info, users.lookupByEmail and usergroups.list; knows nothing of requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any
 
 import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import access
 from bot.access import PLATFORM_ADMIN, TEAM_LEAD
 from bot.domain import Actor, PersonEntry, PersonKind, Platform
+from bot.errors import BackendErrorKind, TemporaryBackendError
+from bot.pace import WORKSPACE, Pace
+from bot.remembered import Remembered
 
 log = structlog.get_logger(__name__)
 
-REMEMBERED = timedelta(seconds=60)
 DEADLINE_SECONDS = 1.5
 """Slack waits three seconds for our acknowledgement; two questions must fit."""
+PATIENCE_SECONDS = 1.0
+"""How long a question waits for its turn where Slack limits; the rest of the deadline is for the answer."""
 _ALL = "all"
 _NOT_A_PERSON = frozenset({"user_not_found", "user_not_visible"})
 Groups = dict[str, frozenset[str]]
 _NO_GROUPS: Groups = {}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,59 +79,37 @@ def _kind(user: dict[str, Any], home_team_id: str) -> PersonKind:
     return PersonKind.MEMBER
 
 
-class _Remembered(Generic[T]):
-    """Answers by key, each asked for once at a time and kept for a while."""
+class _HeldBackError(Exception):
+    """Slack limits how often it may be asked: not before `seconds` have passed."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[T]], clock: Callable[[], datetime]) -> None:
-        self._ask = ask
-        self._clock = clock
-        self._known: dict[str, tuple[datetime, T]] = {}
-        self._asking: dict[str, asyncio.Task[T]] = {}
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
-    def peek(self, key: str) -> T | None:
-        """What is remembered, without asking."""
-        known = self._known.get(key)
-        return known[1] if known is not None and self._clock() - known[0] < REMEMBERED else None
 
-    async def get(self, key: str, *, fresh: bool) -> T:
-        known = None if fresh else self.peek(key)
-        if known is not None:
-            return known
-        task = self._asking.get(key)
-        # A fresh answer is one that was asked for after the question: an older question in flight does not count.
-        if task is None or fresh:
-            task = asyncio.create_task(self._fetch(key))
-            # A caller that ran out of time leaves the question behind; its failure was told to nobody, and need not be.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-            self._asking[key] = task
-        return await asyncio.shield(task)
-
-    async def _fetch(self, key: str) -> T:
-        asked_at, answered = self._clock(), False
-        try:
-            answer = await self._ask(key)
-            answered = True
-        finally:
-            # An answer overtaken by a fresher question, or by an event, is given to who asked and then forgotten.
-            if self._asking.get(key) is asyncio.current_task():
-                del self._asking[key]
-                if answered:
-                    self._known[key] = (asked_at, answer)
-        return answer
-
-    def forget(self, key: str) -> None:
-        self._known.pop(key, None)
-        self._asking.pop(key, None)
+_COULD_NOT_ASK = (SlackApiError, aiohttp.ClientError, TimeoutError, _HeldBackError)
 
 
 class Directory:
     """Answers who somebody is and who is in a group."""
 
-    def __init__(self, client: AsyncWebClient, platform: Platform, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        platform: Platform,
+        clock: Callable[[], datetime],
+        *,
+        pace: Pace | None = None,
+    ) -> None:
         self._client = client
         self._platform = platform
-        self._users: _Remembered[SlackUser] = _Remembered(self._ask_user, clock)
-        self._user_groups: _Remembered[Groups] = _Remembered(self._ask_user_groups, clock)
+        self._pace = pace or Pace(now=time.monotonic)
+        self._users: Remembered[SlackUser] = Remembered(
+            self._ask_user, clock, turn=lambda: self._turn("users.info")
+        )
+        self._user_groups: Remembered[Groups] = Remembered(
+            self._ask_user_groups, clock, turn=lambda: self._turn("usergroups.list")
+        )
         self._uses_groups = any(entry.user_group for entry in self._entries())
         self._made: dict[str, tuple[SlackUser, Groups, Actor]] = {}
 
@@ -134,13 +119,27 @@ class Directory:
         if known is not None:
             return known
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                user, groups = await asyncio.gather(
-                    self._users.get(user_id, fresh=fresh), self._groups(self._entries(), fresh=fresh)
-                )
-        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+            return await self._asked(user_id, fresh=fresh)
+        except _COULD_NOT_ASK as error:
             log.warning("people.could_not_ask", user_id=user_id, error=type(error).__name__)
             return self._unknown(user_id)
+
+    async def decider(self, user_id: str) -> Actor:
+        """The person as they are now, by answers that were asked for after this.
+
+        Raises TemporaryBackendError where Slack could not be asked: that decides nothing, and denies nothing.
+        """
+        try:
+            return await self._asked(user_id, fresh=True)
+        except _COULD_NOT_ASK as error:
+            log.warning("people.could_not_ask", user_id=user_id, error=type(error).__name__)
+            raise _not_asked(error.seconds if isinstance(error, _HeldBackError) else 0.0) from error
+
+    async def _asked(self, user_id: str, *, fresh: bool) -> Actor:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            user, groups = await asyncio.gather(
+                self._users.get(user_id, fresh=fresh), self._groups(self._entries(), fresh=fresh)
+            )
         return self._actor(user, groups)
 
     def _remembered(self, user_id: str) -> Actor | None:
@@ -206,7 +205,7 @@ class Directory:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 return await self._resolve(access.entries(group, self._platform))
-        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
+        except _COULD_NOT_ASK as error:
             log.warning("people.group_not_resolved", group=group, error=type(error).__name__)
             return []
 
@@ -231,9 +230,41 @@ class Directory:
 
     # ------------------------------------------------------------ questions to Slack
 
+    async def _turn(self, method: str) -> None:
+        """At once as long as Slack takes everything; by the documented rate for a while after it did not.
+
+        Who comes while a call waits for its turn shares it. Raises _HeldBackError where the turn comes too late for a click.
+        """
+        seconds = self._pace.take(method, WORKSPACE, patience=PATIENCE_SECONDS)
+        if seconds > PATIENCE_SECONDS:
+            raise _HeldBackError(seconds)
+        await self._pace.sleep(seconds)
+
+    async def _allowed(
+        self, method: str, question: Callable[[], Awaitable[AsyncSlackResponse]]
+    ) -> AsyncSlackResponse:
+        """The answer; after a 429 asked once more when Slack allows it. Raises _HeldBackError where that is too late."""
+        try:
+            return await self._counted(method, question)
+        except _HeldBackError:
+            await self._turn(method)
+        return await self._counted(method, question)
+
+    async def _counted(
+        self, method: str, question: Callable[[], Awaitable[AsyncSlackResponse]]
+    ) -> AsyncSlackResponse:
+        try:
+            return await question()
+        except SlackApiError as error:
+            if error_code(error) != "ratelimited":
+                raise
+            seconds = retry_after_seconds(error)
+            self._pace.hold(method, WORKSPACE, seconds=seconds)
+            raise _HeldBackError(seconds) from error
+
     async def _ask_user(self, user_id: str) -> SlackUser:
         try:
-            answer = await self._client.users_info(user=user_id)
+            answer = await self._allowed("users.info", lambda: self._client.users_info(user=user_id))
         except SlackApiError as error:
             if error_code(error) in _NOT_A_PERSON:
                 return SlackUser(user_id, "", user_id, "", email_confirmed=False, kind=PersonKind.EXTERNAL)
@@ -255,7 +286,10 @@ class Directory:
 
         Slack keeps the members of a disabled group; it counts as having none.
         """
-        answer = await self._client.usergroups_list(include_users=True, include_disabled=False)
+        answer = await self._allowed(
+            "usergroups.list",
+            lambda: self._client.usergroups_list(include_users=True, include_disabled=False),
+        )
         return {
             group["handle"]: frozenset(group.get("users") or ())
             for group in answer["usergroups"]
@@ -267,6 +301,32 @@ def error_code(error: SlackApiError) -> str:
     """Slack's error code; empty where the answer was none of Slack's, such as a proxy's page."""
     data = getattr(error.response, "data", None)
     return str(data.get("error") or "") if isinstance(data, dict) else ""
+
+
+def retry_after_seconds(error: SlackApiError) -> float:
+    """How long Slack wants to be left alone after a 429; a proxy in between may have lost or changed what it said."""
+    headers = getattr(error.response, "headers", None) or {}
+    try:
+        return max(0.0, float(headers.get("Retry-After", 1)))
+    except ValueError:
+        return 1.0
+
+
+def _not_asked(held_seconds: float) -> TemporaryBackendError:
+    if held_seconds <= 0:
+        return TemporaryBackendError(
+            "Slack could not be asked who you are; nothing was done.",
+            backend="Slack",
+            fix="Try again in a moment.",
+        )
+    seconds = math.ceil(held_seconds)
+    return TemporaryBackendError(
+        "Slack limits how often it may be asked who you are, and that is used up; nothing was done.",
+        backend="Slack",
+        kind=BackendErrorKind.RATE_LIMITED,
+        retry_after_seconds=seconds,
+        fix=f"Try again in {seconds} second{'' if seconds == 1 else 's'}.",
+    )
 
 
 def _listed(user: SlackUser, entries: Iterable[PersonEntry], groups: Groups) -> bool:

@@ -306,7 +306,8 @@ class SlackEdge:
     ) -> None:
         """Through the response_url, which half an hour or five answers use up; then another way."""
         try:
-            response = await AsyncWebhookClient(url).send_dict(slack_payloads.message(reply, replace=replace))
+            webhook = AsyncWebhookClient(url, session=self._client.session)
+            response = await webhook.send_dict(slack_payloads.message(reply, replace=replace))
             why = "" if response.status_code == 200 else str(response.status_code)
         except NOT_DELIVERED as error:
             why = _why(error)

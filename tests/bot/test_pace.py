@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.pace import LIMITS, Pace
+from bot.pace import LIMITS, STRICT_SECONDS, WORKSPACE, Pace
 
 
 class Time:
@@ -34,19 +34,60 @@ async def test_another_channel_does_not_wait() -> None:
     assert pace.take("chat.postMessage", "C2", patience=60) == 0
 
 
-async def test_a_429_holds_back_everything_to_that_channel() -> None:
+async def test_a_429_for_a_post_holds_back_posts_to_that_channel_only() -> None:
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
-    pace.hold("C1", seconds=7)
-    await pace.sleep(pace.take("chat.update", "C1", patience=60))
+    pace.hold("chat.postMessage", "C1", seconds=7)
+    assert pace.take("chat.update", "C1", patience=60) == 0
+    assert pace.take("chat.postMessage", "C2", patience=60) == 0
+    await pace.sleep(pace.take("chat.postMessage", "C1", patience=60))
     assert time.now == pytest.approx(7)
+
+
+def test_after_a_429_for_an_edit_all_channels_together_keep_the_documented_rate() -> None:
+    time = Time()
+    pace = Pace(now=time, sleep=time.sleep)
+    for number in range(40):
+        assert pace.take("chat.update", f"C{number % 10}", patience=60) == 0
+    pace.hold("chat.update", "C1", seconds=7)
+    waits = [pace.take("chat.update", f"C{number}", patience=60) for number in range(3)]
+    assert waits == [pytest.approx(7 + number / LIMITS["chat.update"].per_second) for number in range(3)]
+    time.now = 7 + STRICT_SECONDS + 60
+    for number in range(40):
+        assert pace.take("chat.update", f"C{number % 10}", patience=60) == 0
+
+
+def test_what_belongs_to_no_channel_waits_only_after_a_429() -> None:
+    time = Time()
+    pace = Pace(now=time, sleep=time.sleep)
+    assert {pace.take("usergroups.list", WORKSPACE, patience=1) for _ in range(100)} == {0.0}
+    pace.hold("usergroups.list", WORKSPACE, seconds=30)
+    assert pace.take("usergroups.list", WORKSPACE, patience=1) == pytest.approx(30)
+    time.now = 30
+    assert pace.take("usergroups.list", WORKSPACE, patience=1) == 0
+    assert pace.take("usergroups.list", WORKSPACE, patience=1) == pytest.approx(3)
 
 
 async def test_a_wait_beyond_the_patience_takes_no_turn() -> None:
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
-    pace.hold("C1", seconds=7)
+    pace.hold("chat.update", "C1", seconds=7)
     for _ in range(10):
         assert pace.take("chat.update", "C1", patience=5) == pytest.approx(7)
     time.now = 7
     assert pace.take("chat.update", "C1", patience=5) == 0
+
+
+def test_calls_that_reach_slack_closer_together_than_they_left_are_within_its_limit() -> None:
+    """Slack's bucket as it is taken to be, 20 at once and 50 a minute; on the way calls lose up to two seconds."""
+    time, slack_tokens, slack_at = Time(), 20.0, 2.0
+    pace = Pace(now=time, sleep=time.sleep)
+    arrivals = []
+    for number in range(200):
+        time.now += pace.take("chat.update", "C1", patience=60)
+        arrivals.append(time.now + (2.0 if number < 18 else 0.0))
+    for at in sorted(arrivals):
+        slack_tokens = min(20.0, slack_tokens + (at - slack_at) * 50 / 60)
+        slack_at = at
+        assert slack_tokens >= 1
+        slack_tokens -= 1
