@@ -8,6 +8,7 @@ looks for the message by its metadata instead of posting a second one.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -36,6 +37,7 @@ IDLE_SECONDS = 5.0
 BATCH = 50
 RETRY_MOST_SECONDS = 300.0
 PATIENCE_SECONDS = 5.0
+LOOKS_APART_SECONDS = 0.25
 CLAIM_SECONDS = 60.0
 """Longer than the turn and every call of one send together may take."""
 LOOK_BACK_MESSAGES = 100
@@ -67,7 +69,7 @@ class Cards:
         self._commands = commands
         self._pace = pace
         self._clock = clock
-        self._alarm: asyncio.TimerHandle | None = None
+        self._looks: set[float] = set()
 
     async def run(self) -> None:
         """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed.
@@ -182,14 +184,16 @@ class Cards:
         self._look_again_in(seconds)
 
     def _look_again_in(self, seconds: float) -> None:
-        """The pump looks when the first card that was given back is due; a look now and then would waste turns."""
+        """The pump looks when what was given back is due; what is due at nearly the same moment shares a look."""
         loop = asyncio.get_running_loop()
-        at = loop.time() + seconds
-        if self._alarm is not None and loop.time() < self._alarm.when() <= at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = loop.call_at(at, self._store.dirty.set)
+        at = math.ceil((loop.time() + seconds) / LOOKS_APART_SECONDS) * LOOKS_APART_SECONDS
+        if at not in self._looks:
+            self._looks.add(at)
+            loop.call_at(at, self._look, at)
+
+    def _look(self, at: float) -> None:
+        self._looks.discard(at)
+        self._store.dirty.set()
 
     async def _thread(self, card: Card) -> str | None:
         """A failure is a reply under the deploy notification, because an edit notifies nobody."""

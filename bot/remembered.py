@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 REMEMBERED = timedelta(seconds=60)
 OVERTAKEN_AFTER_SECONDS = 0.5
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Call(Generic[T]):
-    """`begun` is when it was asked; `outdated` says that an event came while it was under way."""
+    """`begun` is when it was asked; `outdated` says that an event or a fresher answer came while it was under way."""
 
     behind: _Call[T] | None
     task: asyncio.Task[T] | None = None
@@ -75,19 +75,23 @@ class Remembered(Generic[T]):
             await self._turn()
             call.begun = self._clock()
             answer = await self._ask(key)
+            _outdate(call.behind)
         finally:
             call.behind = None
             if self._last.get(key) is call:
                 del self._last[key]
-        known = self._known.get(key)
-        if not call.outdated and (known is None or known[0] <= call.begun):
+        if not call.outdated:
             self._known[key] = (call.begun, answer)
         return answer
 
     def forget(self, key: str) -> None:
         """Something changed: what is remembered or under way is good enough for nobody who asks from now on."""
         self._known.pop(key, None)
-        call = self._last.get(key)
-        while call is not None:
-            call.outdated = call.begun is not None
-            call = call.behind
+        _outdate(self._last.get(key))
+
+
+def _outdate(call: _Call[Any] | None) -> None:
+    """Its answer, and those of the calls before it, are given to who asked and then forgotten."""
+    while call is not None:
+        call.outdated = call.begun is not None
+        call = call.behind

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import people_made as made
 import pytest
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.domain import PersonEntry, PersonKind, Platform
-from bot.people import Directory, parse_user
+from bot.errors import TemporaryBackendError
+from bot.pace import Pace
+from bot.people import Directory, parse_user, retry_after_seconds
 from playground.server import Playground
 
 MANIFEST = {
@@ -42,11 +46,11 @@ class Stage:
     client: AsyncWebClient
     now: datetime = made.NOW
 
-    def directory(self, platform: Platform | None = None) -> Directory:
+    def directory(self, platform: Platform | None = None, *, pace: Pace | None = None) -> Directory:
         chosen = platform or replace(
             made.example_platform(), members={**made.example_platform().members, "orders": ROLES}
         )
-        return Directory(self.client, chosen, lambda: self.now)
+        return Directory(self.client, chosen, lambda: self.now, pace=pace)
 
     def later(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -213,6 +217,32 @@ async def test_a_file_without_user_groups_asks_for_none(stage: Stage) -> None:
     assert stage.asked("usergroups.list") == 0
 
 
+async def test_fifty_people_who_decide_at_once_cost_few_calls(stage: Stage) -> None:
+    directory = stage.directory()
+    people = ["UALICE0001", "UOMAR00001", "ULENA00001", "USAM000001", "UNOEL00001"] * 10
+    found = await asyncio.gather(*(directory.decider(one) for one in people))
+    assert {one.user_id for one in found if one.leads} == {"ULENA00001"}
+    assert (stage.asked("users.info"), stage.asked("usergroups.list")) == (5, 1)
+
+
+async def test_a_decision_joins_no_question_that_was_asked_before_it(stage: Stage) -> None:
+    directory = stage.directory()
+    stage.slack.fail_call("usergroups.list", "hang", times=1)
+    before = asyncio.create_task(directory.actor("ULENA00001", fresh=True))
+    await stage.slack.until(lambda: stage.asked("usergroups.list") == 1, what="the first question")
+    stage.slack.remove_from_group("orders-leads", "ULENA00001")
+    assert not (await directory.decider("ULENA00001")).leads
+    assert stage.asked("usergroups.list") == 2
+    assert (await before).kind is PersonKind.UNKNOWN
+
+
+async def test_of_two_decisions_the_one_after_the_removal_sees_it(stage: Stage) -> None:
+    directory = stage.directory()
+    assert (await directory.decider("ULENA00001")).leads
+    stage.slack.remove_from_group("orders-leads", "ULENA00001")
+    assert not (await directory.decider("ULENA00001")).leads
+
+
 # ---------------------------------------------------------------- Slack in trouble
 
 
@@ -230,6 +260,73 @@ async def test_who_cannot_be_asked_is_unknown_and_holds_nothing(
     actor = await directory.actor("ULENA00001", fresh=True)
     assert actor.kind is PersonKind.UNKNOWN
     assert (actor.leads, actor.teams, actor.platform_roles) == (frozenset(), frozenset(), frozenset())
+
+
+async def test_a_short_limit_is_waited_for(stage: Stage) -> None:
+    passed = Passing()
+    directory = stage.directory(pace=Pace(now=passed, sleep=passed.sleep))
+    stage.slack.fail_call("usergroups.list", "ratelimited", times=1, retry_after_seconds=1)
+    assert (await directory.decider("ULENA00001")).leads
+    assert passed.waits == [1.0]
+
+
+@pytest.mark.parametrize("method", ["users.info", "usergroups.list"])
+async def test_a_long_limit_decides_nothing_says_when_and_asks_nothing_until_then(
+    stage: Stage, method: str
+) -> None:
+    passed = Passing()
+    directory = stage.directory(pace=Pace(now=passed, sleep=passed.sleep))
+    stage.slack.fail_call(method, "ratelimited", times=1, retry_after_seconds=30)
+    for seconds in (30, 20):
+        with pytest.raises(TemporaryBackendError) as refused:
+            await directory.decider("ULENA00001")
+        assert f"nothing was done. Try again in {seconds} seconds." in refused.value.sentence
+        assert refused.value.retry_after_seconds == seconds
+        passed.now += 10
+    assert stage.asked(method) == 1
+    passed.now += 10
+    assert (await directory.decider("ULENA00001")).leads
+
+
+async def test_after_a_limit_decisions_keep_the_documented_rate_and_share_what_it_allows(
+    stage: Stage,
+) -> None:
+    passed = Passing()
+    directory = stage.directory(pace=Pace(now=passed, sleep=passed.sleep))
+    stage.slack.fail_call("usergroups.list", "ratelimited", times=1, retry_after_seconds=1)
+    await directory.decider("ULENA00001")
+    with pytest.raises(TemporaryBackendError, match="limits how often") as refused:
+        await directory.decider("ULENA00001")
+    assert refused.value.retry_after_seconds == 3
+    passed.now += 2.5
+    found = await asyncio.gather(*(directory.decider("ULENA00001") for _ in range(20)))
+    assert all(one.leads for one in found)
+    assert (
+        stage.asked("usergroups.list") == 3
+    )  # The one that was refused, the one after it, and one for all twenty.
+
+
+@dataclass
+class Passing:
+    """Monotonic seconds that pass only when somebody waits."""
+
+    now: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 3))
+        self.now += seconds
+
+
+@pytest.mark.parametrize("said", ["", "soon", "-3"])
+def test_a_limit_that_does_not_say_for_how_long_is_for_a_moment(said: str) -> None:
+    response = AsyncSlackResponse(
+        client=None, http_verb="POST", api_url="", req_args={}, data={}, headers={"Retry-After": said}, status_code=429
+    )  # fmt: skip
+    assert 0 <= retry_after_seconds(SlackApiError("limited", response)) <= 1
 
 
 async def test_after_trouble_the_next_answer_is_right_again(stage: Stage) -> None:

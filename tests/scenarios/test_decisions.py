@@ -134,7 +134,82 @@ async def test_slack_that_does_not_answer_is_not_waited_for(house: Stage) -> Non
     await _nothing_decided(house, card)
 
 
+async def test_when_slack_limits_questions_it_is_said_until_when_and_nothing_is_denied(house: Stage) -> None:
+    card = await _asked(house)
+    house.playground.fail_call("usergroups.list", "ratelimited", retry_after_seconds=40)
+    pressed = await house.person("lena").click(card, "Approve")
+    assert pressed.ok, pressed.notice
+    said = await house.told("lena", "Slack limits how often it may be asked who you are")
+    assert "nothing was done. Try again in 40 seconds." in said
+    asked = len(house.playground.calls("usergroups.list"))
+    await house.person("lena").click(card, "Approve")
+    assert len(house.playground.calls("usergroups.list")) == asked
+    await _nothing_decided(house, card)
+
+
+async def test_a_lead_who_leaves_the_group_between_two_clicks_decides_the_first_only(
+    open_stage: OpenStage,
+) -> None:
+    async with open_stage(changes={"environments.1.approval.count": 2}) as house:
+        house.playground.add_to_group("orders-leads", "omar")
+        card = await _asked(house)
+        await house.person("lena").click(card, "Approve")
+        await house.told("lena", "It still needs 1 more.")
+        house.playground.disturb_delivery("*", "drop")
+        house.playground.remove_from_group("orders-leads", "omar")
+        house.playground.clear_faults()
+        await house.person("omar").click(card, "Approve")
+        await house.told("omar", "you are not among them")
+        assert [one.user_id for one in (await house.request(card)).approvals] == ["ULENA00001"]
+
+
 # ---------------------------------------------------------------- at once, twice, too late
+
+
+async def test_everybody_at_once_makes_one_decision_and_each_is_told_what_is_true(house: Stage) -> None:
+    house.playground.add_to_group("orders-leads", "omar")
+    card = await _asked(house)
+    people = ["alice", "sam", "grace", "omar", "lena"]
+    pressed = await asyncio.gather(*(house.person(one).click(card, "Approve") for one in people))
+    assert all(one.ok for one in pressed), pressed
+    await house.until_shown(card, "done")
+    (approval,) = (await house.request(card)).approvals
+    assert approval.user_id in {house.person("omar").id, house.person("lena").id}
+    winner = next(one for one in people if house.person(one).id == approval.user_id)
+    await house.told(winner, "You approved")
+    refusals = {"alice": "You asked for", "sam": "not among them", "grace": "You are a guest"}
+    for loser in set(people) - {winner}:
+        said = await house.told(loser, "Nothing was")
+        too_late = "is decided already." in said and f"Approved by <@{approval.user_id}>" in said
+        assert too_late or refusals.get(loser, "too late") in said
+
+
+async def test_who_comes_too_late_is_told_so_without_a_question_to_slack(house: Stage) -> None:
+    card = await _asked(house)
+    await house.types("lena", f"/platform deny {request_id(card)} not today")
+    await house.until_shown(card, "denied")
+    asked = len(house.playground.calls("users.info"))
+    people = ["alice", "omar", "lena"]
+    await asyncio.gather(*(house.person(one).click(card, "Approve", force=True) for one in people))
+    for who in people:
+        assert "was denied already by <@ULENA00001>" in await house.told(who, "Nothing was changed")
+    assert len(house.playground.calls("users.info")) == asked
+
+
+async def test_one_who_cannot_be_looked_up_holds_up_nobody(house: Stage) -> None:
+    house.playground.add_to_group("orders-leads", "omar")
+    card = await _asked(house)
+    asked = len(house.playground.calls("users.info"))
+    house.playground.fail_call("users.info", "hang", times=1)
+    lena = asyncio.create_task(house.person("lena").click(card, "Approve"))
+    await house.playground.until(
+        lambda: len(house.playground.calls("users.info")) > asked, what="the question about Lena"
+    )
+    omar = await house.person("omar").click(card, "Approve")
+    assert omar.ok, omar.notice
+    assert [one.user_id for one in (await house.request(card)).approvals] == [house.person("omar").id]
+    assert (await lena).ok
+    await house.told("lena", "Slack could not be asked who you are")
 
 
 async def test_two_leads_at_once_make_one_decision_and_the_slower_is_told(house: Stage) -> None:
