@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from bot import sqlite_in_place
 from bot.errors import InUseError, StartError, TemporaryBackendError, foreign_text
 
 BUSY_TIMEOUT_MS = 30_000
@@ -43,7 +44,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 def async_url(url: str) -> URL:
     """The address with the driver the bot uses. Raises StartError for what is neither SQLite nor PostgreSQL."""
-    return _url(url, sqlite="sqlite+aiosqlite", postgresql="postgresql+asyncpg")
+    return _url(url, sqlite=sqlite_in_place.DRIVER, postgresql="postgresql+asyncpg")
 
 
 def sync_url(url: str) -> URL:
@@ -86,13 +87,15 @@ def sqlite_file(url: URL) -> Path:
 class Engines:
     """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write.
 
-    `direct` and `glance` block, and are for threads of their own: a transaction that writes, and single statements that read.
+    The others block, and are for threads of their own: `direct` for a transaction that writes, `glance` for single statements
+    that read, `bulk` for reading through everything, in as many threads as there are cores.
     """
 
     writer: AsyncEngine
     reader: AsyncEngine
     direct: Engine
     glance: Engine
+    bulk: Engine
 
 
 @asynccontextmanager
@@ -101,8 +104,8 @@ async def open_engines(url: URL) -> AsyncIterator[Engines]:
     try:
         yield engines
     finally:
-        engines.direct.dispose()
-        engines.glance.dispose()
+        for blocking in (engines.direct, engines.glance, engines.bulk):
+            blocking.dispose()
         await engines.reader.dispose()
         await engines.writer.dispose()
 
@@ -112,15 +115,16 @@ def _sqlite_engines(url: URL) -> Engines:
     direct = sa.create_engine(url.set(drivername="sqlite"))
     event.listen(direct, "connect", _configure_sqlite)
     event.listen(direct, "begin", _begin_immediate)
-    glance = sa.create_engine(url.set(drivername="sqlite"))
+    glance, bulk = (sa.create_engine(url.set(drivername="sqlite")) for _ in range(2))
     event.listen(glance, "connect", _configure_sqlite_reader)
+    event.listen(bulk, "connect", _configure_sqlite_reader)
     event.listen(writer.sync_engine, "connect", _configure_sqlite)
     event.listen(reader.sync_engine, "connect", _configure_sqlite_reader)
     # A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once, whatever the
     # timeout. So writers ask for the lock when they begin, and readers, which never need it, begin without.
     event.listen(writer.sync_engine, "begin", _begin_immediate)
     event.listen(reader.sync_engine, "begin", _begin_deferred)
-    return Engines(writer, reader, direct, glance)
+    return Engines(writer, reader, direct, glance, bulk)
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -148,7 +152,7 @@ def _configure_sqlite_reader(connection: Any, record: Any) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql(sqlite_in_place.BEGIN_IMMEDIATE)
 
 
 def _begin_deferred(connection: Connection) -> None:
@@ -156,10 +160,15 @@ def _begin_deferred(connection: Connection) -> None:
 
 
 def _postgresql_engines(url: URL) -> Engines:
-    engine = create_async_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    # A process that is frozen in the middle of a transaction must not hold the writers' lock for as long as it is frozen.
+    engine = create_async_engine(
+        url,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"}},
+    )
     # A request, its approvals and its steps are three queries; they must tell of the same moment.
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    # A process that is frozen in the middle of a transaction must not hold the writers' lock for as long as it is frozen.
     direct = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=2,
@@ -168,7 +177,12 @@ def _postgresql_engines(url: URL) -> Engines:
         connect_args={"options": f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s"},
     )
     glance = direct.execution_options(isolation_level="AUTOCOMMIT")
-    return Engines(engine, reader, direct, glance)
+    bulk = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",
+        connect_args={"options": "-c default_transaction_read_only=on"},
+    )
+    return Engines(engine, reader, direct, glance, bulk)
 
 
 def unavailable(error: Exception) -> TemporaryBackendError | None:

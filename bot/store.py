@@ -387,9 +387,9 @@ class Store:
         """The chain as JSON Lines."""
         return trail.export(self._read, after=after, batch=batch)
 
-    async def verify_audit(self, *, batch: int = 2000) -> audit.Verification:
+    async def verify_audit(self, *, batch: int = 250) -> audit.Verification:
         """Check the whole chain against itself and against its head, while the bot goes on writing."""
-        return await trail.verify(self._read, batch=batch)
+        return await trail.verify(self._read, self._engines.bulk, batch=batch)
 
 
 async def _refuse_other_schema(engines: Engines) -> None:

@@ -5,31 +5,32 @@ What a chain is, and what is wrong with one, is `bot.audit`'s to say.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot import audit, queries
+from bot import audit, queries, stored_chain
 from bot.domain import AuditEvent
+from bot.writer import translated
 
+PAGES_AT_ONCE = 20
+"""How many pages are checked for one visit to a thread."""
 Read = Callable[[], AbstractAsyncContextManager[AsyncSession]]
-E = TypeVar("E", AuditEvent, audit.StoredEvent)
-
-
-class Ask(Protocol[E]):
-    """One page of the chain, oldest first."""
-
-    async def __call__(self, session: AsyncSession, *, after: int, upto: int, limit: int) -> list[E]: ...
 
 
 async def walk(read: Read, *, after: int, batch: int) -> AsyncIterator[AuditEvent]:
-    async for page in _pages(
-        read, queries.audit_page, after=after, upto=(await _head(read)).sequence, batch=batch
-    ):
+    upto = (await _head(read)).sequence
+    while after < upto:
+        async with read() as session:
+            page = await queries.audit_page(session, after=after, upto=upto, limit=batch)
+        if not page:
+            return
         for event in page:
             yield event
+        after = page[-1].sequence
 
 
 async def export(read: Read, *, after: int, batch: int) -> AsyncIterator[str]:
@@ -37,25 +38,26 @@ async def export(read: Read, *, after: int, batch: int) -> AsyncIterator[str]:
         yield audit.line(event)
 
 
-async def verify(read: Read, *, batch: int) -> audit.Verification:
-    """Against the head as it is when the check begins."""
+async def verify(read: Read, engine: Engine, *, batch: int) -> audit.Verification:
+    """Against the head as it is when the check begins. A page that is not plainly right is looked at event by event."""
     head, verifier = await _head(read), audit.Verifier()
-    async for page in _pages(read, queries.stored_page, after=0, upto=head.sequence, batch=batch):
-        if not all(map(verifier.check_stored, page)):
+    while (known := verifier.head).sequence < head.sequence:
+        upto = min(known.sequence + PAGES_AT_ONCE * batch, head.sequence)
+        async with translated():
+            reached = await asyncio.to_thread(stored_chain.follow, engine, known, upto=upto, batch=batch)
+        verifier.go_on(reached)
+        if reached.sequence < upto and not await _look_at(read, verifier, upto=head.sequence, batch=batch):
             break
     return verifier.close(head)
+
+
+async def _look_at(read: Read, verifier: audit.Verifier, *, upto: int, batch: int) -> bool:
+    """The next events, one by one. False where one is not as written, or where there are no more."""
+    async with read() as session:
+        page = await queries.stored_page(session, after=verifier.head.sequence, upto=upto, limit=batch)
+    return bool(page) and all(map(verifier.check_stored, page))
 
 
 async def _head(read: Read) -> audit.Head:
     async with read() as session:
         return await queries.audit_head(session)
-
-
-async def _pages(read: Read, ask: Ask[E], *, after: int, upto: int, batch: int) -> AsyncIterator[list[E]]:
-    while after < upto:
-        async with read() as session:
-            page = await ask(session, after=after, upto=upto, limit=batch)
-        if not page:
-            return
-        yield page
-        after = page[-1].sequence
