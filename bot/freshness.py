@@ -1,7 +1,7 @@
-"""Answers of backends that several people want at the same moment: asked once, shared while they are fresh.
+"""Answers that several people want at the same moment: asked once, shared while they are fresh.
 
 For looking only. A plan, a decision or a step always asks for itself: what is a second old is good enough to be shown and not good
-enough to be acted on.
+enough to be acted on. What our own database says is not even shown a second old: `Momentary`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,32 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 FRESH_SECONDS = 2.0
+BEHIND_SECONDS = 0.5
+"""How long a momentary question waits for the one before it, which may hang."""
 MOST_KEPT = 1024
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(frozen=True)
+class Momentary(Generic[T]):
+    """A question whose answer must be no older than whoever gets it: it is shared only until it is really asked."""
+
+    question: Callable[[], Awaitable[T]]
+
+    async def __call__(self) -> T:
+        return await self.question()
+
+
+@dataclass(eq=False)
 class _Shared:
-    """`until` is infinite while the question is under way."""
+    """`until` is infinite while the question is under way; a momentary one is over once it is `asked`."""
 
     task: asyncio.Task[Any]
-    until: float
+    until: float = float("inf")
+    asked: bool = False
 
 
 class Freshness:
@@ -38,28 +51,40 @@ class Freshness:
 
         `afresh`: what was answered before is not good enough; the new answer is everybody's.
         """
-        shared = self._kept.get(key)
+        shared, momentary = self._kept.get(key), isinstance(question, Momentary)
         if shared is None or shared.until <= self._now() or (afresh and shared.task.done()):
-            shared = _Shared(asyncio.create_task(_run(question), name=f"shared {key}"), float("inf"))
-            self._keep(key, shared)
+            shared = self._begin(key, question, behind=None)
+        elif momentary and shared.asked:
+            shared = self._begin(key, question, behind=shared)
         # One person who goes away must not take the answer from the others.
         answer: T = await asyncio.shield(shared.task)
         return answer
+
+    def _begin(
+        self, key: Hashable, question: Callable[[], Awaitable[Any]], *, behind: _Shared | None
+    ) -> _Shared:
+        async def run() -> Any:
+            if behind is not None:
+                await asyncio.wait({behind.task}, timeout=BEHIND_SECONDS)
+            shared.asked = True
+            return await question()
+
+        shared = _Shared(asyncio.create_task(run(), name=f"shared {key}"))
+        self._keep(key, shared)
+        shared.task.add_done_callback(
+            lambda task: self._done(key, shared, task, kept=not isinstance(question, Momentary))
+        )
+        return shared
 
     def _keep(self, key: Hashable, shared: _Shared) -> None:
         if len(self._kept) >= MOST_KEPT:
             now = self._now()
             self._kept = {one: kept for one, kept in self._kept.items() if kept.until > now}
         self._kept[key] = shared
-        shared.task.add_done_callback(lambda task: self._done(key, shared, task))
 
-    def _done(self, key: Hashable, shared: _Shared, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or task.exception() is not None:
+    def _done(self, key: Hashable, shared: _Shared, task: asyncio.Task[Any], *, kept: bool) -> None:
+        if task.cancelled() or task.exception() is not None or not kept:
             if self._kept.get(key) is shared:
                 del self._kept[key]
         else:
             shared.until = self._now() + self._seconds
-
-
-async def _run(question: Callable[[], Awaitable[T]]) -> T:
-    return await question()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from bot import lookup, request_views, status_panels, steps, views
@@ -25,6 +26,7 @@ from bot.domain import (
     StepState,
 )
 from bot.errors import BackendError
+from bot.freshness import Momentary
 from bot.status_panels import Place, Secrets, Unknown
 from integrations.ports import (
     OPTIONAL_PORTS,
@@ -87,11 +89,23 @@ async def ask(question: Awaitable[T]) -> T | Unknown:
         return Unknown(error.message)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the bot itself knows of a service now; `last` is each environment's last deployment."""
+
+    open_requests: Sequence[Request]
+    last: Sequence[DeploymentRecord | None]
+
+    @property
+    def since(self) -> list[object]:
+        """Differs once the bot did something there."""
+        deployed = [one and one.deployed_at.isoformat() for one in self.last]
+        return [*deployed, *(one.version for one in self.open_requests)]
+
+
 async def _service(ctx: Context, service: Service) -> Reply:
-    open_requests = await ctx.knowledge.list_requests(service=service.name, only_open=True, limit=5)
-    places, claims = await _asked(ctx, service, open_requests)
-    for place in places:
-        await _remember(ctx, place)
+    known = await ctx.share(f"known {service.name}", Momentary(partial(_known, ctx, service)))
+    places, claims = await _asked(ctx, service, known)
     blocks: list[views.Block] = [
         views.header(service.name),
         views.section(
@@ -102,41 +116,50 @@ async def _service(ctx: Context, service: Service) -> Reply:
         *map(status_panels.place_panel, places),
         *status_panels.infrastructure(claims),
     ]
-    if open_requests:
-        blocks += [views.context("*Open requests*"), *request_views.cards_of(open_requests)]
+    if known.open_requests:
+        blocks += [views.context("*Open requests*"), *request_views.cards_of(known.open_requests)]
     blocks += _buttons(ctx, service, [place.application for place in places])
     said = ", ".join(f"{place.environment.name} {status_panels.word(place)}" for place in places)
     return Reply(f"{service.name}: {said}", views.fit(blocks))
+
+
+async def _known(ctx: Context, service: Service) -> Known:
+    find = ctx.knowledge
+    return Known(
+        await find.list_requests(service=service.name, only_open=True, limit=5),
+        [await find.last_deployment(service.name, one.name) for one in ctx.platform.environments],
+    )
 
 
 _Answers = tuple[list[Place], Sequence[Claim] | Unknown, Sequence[MonthlyCost] | Unknown | None]
 
 
 async def _asked(
-    ctx: Context, service: Service, open_requests: Sequence[Request]
+    ctx: Context, service: Service, known: Known
 ) -> tuple[list[Place], Sequence[Claim] | Unknown]:
     """Everybody at once, so that all of it takes as long as the slowest, and once for all who ask at this moment."""
-    last = [await ctx.knowledge.last_deployment(service.name, one.name) for one in ctx.platform.environments]
 
     async def question() -> _Answers:
-        return await asyncio.gather(
+        places, claims, costs = await asyncio.gather(
             asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
             ask(ctx.backends.infrastructure.list_claims(service.name)),
             _costs(ctx.backends, service),
         )
+        for place, last in zip(places, known.last, strict=True):
+            await _remember(ctx, place, last)
+        return places, claims, costs
 
     # What the bot did since is in the key: nobody is shown how it was before.
-    since = [one and one.deployed_at.isoformat() for one in last] + [one.version for one in open_requests]
-    places, claims, costs = await ctx.share(f"status {service.name} {since}", question)
+    places, claims, costs = await ctx.share(f"status {service.name} {known.since}", question)
     return [
         replace(
             place,
-            last=known,
+            last=last,
             costs=costs,
             estimate=_estimate(ctx.platform, service, place.environment),
-            under_way=_under_way(open_requests, place.environment),
+            under_way=_under_way(known.open_requests, place.environment),
         )
-        for place, known in zip(places, last, strict=True)
+        for place, last in zip(places, known.last, strict=True)
     ], claims
 
 
@@ -214,9 +237,9 @@ def _left_alone(backends: Backends) -> list[BreakerReport]:
     return [one for one in reports if isinstance(one, BreakerReport) and one.seconds_left > 0]
 
 
-async def _remember(ctx: Context, place: Place) -> None:
+async def _remember(ctx: Context, place: Place, known: DeploymentRecord | None) -> None:
     """A healthy revision nobody told us of (staging follows its branch by itself) is what is known when the backend is away."""
-    state, known = place.application, place.last
+    state = place.application
     if not isinstance(state, Application) or state.health is not Health.HEALTHY:
         return
     news = known is None or state.revision not in {known.revision, known.ref_revision}

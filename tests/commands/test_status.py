@@ -558,8 +558,8 @@ async def test_foreign_words_stay_words(ctx: FakeContext) -> None:
 async def test_what_backends_say_of_a_service_is_shared_with_all_who_ask_now(ctx: FakeContext) -> None:
     await answer(ctx, Status(subject="orders"))
     await answer(ctx, Status(subject="orders"))
-    first, second = ctx.shared
+    first, second = (key for key in ctx.shared if key.startswith("status"))
     assert first == second
     ctx.knowledge.deployments.insert(0, deployed())
     await answer(ctx, Status(subject="orders"))
-    assert ctx.shared[2] != first, "after a release nobody is shown how it was before"
+    assert ctx.shared[-1] != first, "after a release nobody is shown how it was before"
