@@ -20,6 +20,7 @@ from psycopg import sql
 from bench.fake_slack import DEVELOPERS, LEADS, TEAM_ID
 from bot.audit import GENESIS, event_hash
 from bot.domain import canonical_json
+from bot.rows import fragments
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 CHANNEL = "CORDERS001"
@@ -83,6 +84,12 @@ def services(size: Size) -> Iterator[Row]:
             "request_id": request_id(0),
             "search_text": f"{name}\n{description}".casefold(),
         }
+
+
+def service_fragments(size: Size) -> Iterator[Row]:
+    for service in services(size):
+        for fragment in fragments(service["search_text"]):
+            yield {"fragment": fragment, "service": service["name"]}
 
 
 def deployments(size: Size) -> Iterator[Row]:
@@ -249,6 +256,7 @@ def _at(number: int) -> str:
 
 ROWS: Mapping[str, Callable[[Size], Iterator[Row]]] = {
     "services": services,
+    "service_fragments": service_fragments,
     "deployments": deployments,
     "requests": requests,
     "approvals": approvals,

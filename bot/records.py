@@ -11,8 +11,8 @@ from sqlmodel import col
 from bot.audit import Fact
 from bot.domain import JSON, DeploymentRecord, Record, Service
 from bot.errors import ConflictError
-from bot.rows import from_deployment, from_entity, from_service
-from bot.tables import DeploymentRow, EntityRow, RequestRow, ServiceRow
+from bot.rows import from_deployment, from_entity, from_fragments, from_service
+from bot.tables import DeploymentRow, EntityRow, RequestRow, ServiceFragmentRow, ServiceRow
 from bot.transaction import SYSTEM, Transaction
 from integrations.ports import Entity
 
@@ -35,7 +35,8 @@ async def _add_service(tx: Transaction, row: RequestRow, service: Service) -> No
         if known.request_id != service.request_id:
             raise ConflictError(f"A service named {service.name} exists already.", fix="Choose another name.")
         return
-    tx.session.add(from_service(service))
+    added = from_service(service)
+    tx.session.add_all([added, *from_fragments(added)])
     data = {"name": service.name, "team": service.team, "golden_path": service.golden_path}
     await tx.record_for(row, "service.created", actor=SYSTEM, data=data)
 
@@ -44,6 +45,9 @@ async def _forget_service(tx: Transaction, row: RequestRow, name: str) -> None:
     """Only the request that made a service takes it back."""
     known = await tx.session.get(ServiceRow, name)
     if known is not None and known.request_id == row.id:
+        found = [one.fragment for one in from_fragments(known)]
+        of_it = col(ServiceFragmentRow.service) == name, col(ServiceFragmentRow.fragment).in_(found)
+        await tx.session.execute(delete(ServiceFragmentRow).where(*of_it))
         await tx.session.delete(known)
         await tx.record_for(row, "service.forgotten", actor=SYSTEM, data={"name": name})
 

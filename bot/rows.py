@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
+from bot.audit import storable_text
 from bot.domain import (
     JSON,
     Approval,
@@ -31,15 +32,24 @@ from bot.tables import (
     DeploymentRow,
     EntityRow,
     RequestRow,
+    ServiceFragmentRow,
     ServiceRow,
     StepRow,
 )
 from integrations.ports import Entity
 
+FRAGMENT_LENGTH = 16
+"""Characters. Hardly two services share as many by chance, and a service with a long description still has a short index."""
+
 
 def searchable(*texts: str) -> str:
     """What a case-insensitive search looks in: folded here, because the engines fold differently."""
     return "\n".join(texts).casefold()
+
+
+def fragments(text: str) -> set[str]:
+    """Whatever part of the text is looked for, one of these begins with it, or with its first characters."""
+    return {text[at : at + FRAGMENT_LENGTH] for at in range(len(text))}
 
 
 def to_request(row: RequestRow, approvals: Iterable[ApprovalRow], steps: Iterable[StepRow]) -> Request:
@@ -143,6 +153,11 @@ def to_service(row: ServiceRow) -> Service:
 
 def from_service(service: Service) -> ServiceRow:
     return ServiceRow(**asdict(service), search_text=searchable(service.name, service.description))
+
+
+def from_fragments(row: ServiceRow) -> list[ServiceFragmentRow]:
+    found = fragments(storable_text(row.search_text))
+    return [ServiceFragmentRow(fragment=one, service=row.name) for one in sorted(found)]
 
 
 def to_deployment(row: DeploymentRow) -> DeploymentRecord:

@@ -99,6 +99,15 @@ class ServiceRow(Table, table=True):
     """Case-folded name and description: the engines fold case differently, so it is done once, here."""
 
 
+class ServiceFragmentRow(Table, table=True):
+    """What `search_text` holds from each of its places on, cut short: so a part of a text is the beginning of a fragment."""
+
+    __tablename__ = "service_fragments"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
+    fragment: str = Field(primary_key=True, sa_type=KEY)
+    service: str = Field(primary_key=True, sa_type=KEY)
+
+
 class DeploymentRow(Table, table=True):
     __tablename__ = "deployments"
     __table_args__: ClassVar[Any] = (

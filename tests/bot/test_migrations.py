@@ -16,6 +16,7 @@ from database import Clock
 from bot.database import VERSION_TABLE, known_revisions, migrate, sync_url
 from bot.errors import StartError
 from bot.migrations.scope import include_name
+from bot.rows import searchable
 from bot.store import Store
 from bot.tables import Table
 
@@ -66,6 +67,33 @@ def test_tables_of_others_are_neither_touched_nor_proposed_to_be_dropped(empty_d
     assert differences(empty_database_url) == []
     with connected(empty_database_url) as connection:
         assert connection.execute(sa.text("SELECT * FROM workflow_status")).all() == [("w1", "run")]
+
+
+async def test_services_of_an_earlier_release_are_found_by_parts_of_their_texts(
+    empty_database_url: str, clock: Clock
+) -> None:
+    migrate(empty_database_url, revision="0005")
+    columns = [column for column in Table.metadata.tables["services"].columns if column.name != "created_at"]
+    values = {column.name: "" for column in columns}
+    with connected(empty_database_url) as connection:
+        for name, description in (("orders", "Nimmt Bestellungen an, auch große"), ("billing", "")):
+            service = {
+                **values,
+                "name": name,
+                "search_text": searchable(name, description),
+                "created_at": clock(),
+            }
+            connection.execute(sa.insert(Table.metadata.tables["services"]), service)
+
+    migrate(empty_database_url)
+
+    async with Store.open(empty_database_url, clock=clock) as store:
+        for text, found in (
+            ("GROSSE", ["orders"]),
+            ("bestellungen an, auch", ["orders"]),
+            ("i", ["billing", "orders"]),
+        ):
+            assert [one.name for one in await store.list_services(text=text)] == found
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:

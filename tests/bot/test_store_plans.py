@@ -55,6 +55,10 @@ async def plans(store: Store, ask: Awaitable[Any]) -> list[str]:
         (lambda store, _: store.list_audit(actor="U1"), "audit_events_by_actor"),
         (lambda store, _: store.list_audit(request_id="r1"), "audit_events_by_request"),
         (lambda store, _: store.list_services(), "sqlite_autoindex_services"),
+        (
+            lambda store, _: store.list_services(text="no such words"),
+            "PRIMARY KEY (fragment>? AND fragment<?)",
+        ),
     ],
 )
 async def test_a_list_comes_from_its_index_in_order(store: Store, clock: Clock, ask: Ask, index: str) -> None:

@@ -9,12 +9,15 @@ import pytest
 import sqlalchemy as sa
 from database import Clock
 from requests_made import ALICE, LENA, awaiting, ballot, new_request, queued
+from sqlmodel import col
 
+from bot import queries
 from bot.domain import DeploymentRecord, Record, RequestState, Service
 from bot.errors import TemporaryBackendError
 from bot.records import apply_record
+from bot.rows import searchable
 from bot.store import Store
-from bot.tables import RequestRow
+from bot.tables import RequestRow, ServiceFragmentRow
 from bot.transaction import Transaction
 from integrations.ports import Entity
 
@@ -132,6 +135,55 @@ async def test_services_are_searched_without_case_and_without_wildcards(
     await add_services(store, clock, "orders", "billing")
 
     assert len(await store.list_services(text=text)) == found
+
+
+async def test_any_part_of_a_name_or_description_finds_exactly_the_services_that_have_it(
+    store: Store, clock: Clock
+) -> None:
+    random_ = random.Random(20)
+    names = {"".join(random_.choices("ab-", k=random_.randint(1, 40))) for _ in range(60)}
+    await add_services(store, clock, *names)
+    held = {name: searchable(name, f"{name.title()} für ÄRGER_100%") for name in names}
+
+    for _ in range(150):
+        text = random_.choice(sorted(held.values()))
+        begin = random_.randrange(len(text))
+        part = text[begin : begin + random_.randint(1, 45)]
+        part = random_.choice((part, part.upper(), part + "x", part[::-1], f"{part}\0"))
+
+        found = [one.name for one in await store.list_services(text=part, limit=100)]
+
+        looked_for = searchable(part.replace("\0", ""))
+        assert found == sorted(name for name, text in held.items() if looked_for in text), part
+
+
+async def test_a_part_that_many_services_have_is_paged_like_all_of_them(store: Store, clock: Clock) -> None:
+    names = [f"svc-{number:03}" for number in range(queries.FEW + 30)]
+    await add_services(store, clock, *names, "other")
+
+    seen: list[str] = []
+    while page := await store.list_services(text="SVC", limit=50, after=seen[-1] if seen else ""):
+        seen += [one.name for one in page]
+
+    assert seen == names
+    assert [one.name for one in await store.list_services(text="svc-00", after="svc-007")] == names[8:10]
+    assert await store.list_services(text="svc", teams=["payments"]) == []
+
+
+async def test_a_service_that_was_taken_back_leaves_nothing_to_find(store: Store, clock: Clock) -> None:
+    await add_services(store, clock, "orders", "billing")
+
+    async def forget(tx: Transaction) -> None:
+        await apply_record(
+            tx, RequestRow(id="r0", service="", environment=""), Record(forget_service="orders")
+        )
+
+    await store.write(forget)
+
+    assert [one.name for one in await store.list_services(text="r")] == ["billing"]
+    async with store.engine.connect() as connection:
+        known = await connection.scalars(sa.select(col(ServiceFragmentRow.service)).distinct())
+        assert known.all() == ["billing"]
 
 
 async def test_services_are_listed_by_team(store: Store, clock: Clock) -> None:

@@ -10,7 +10,8 @@ from requests_made import new_request
 from sqlalchemy import insert
 from stage import Stage, request_id
 
-from bot.tables import ServiceRow
+from bot.rows import fragments
+from bot.tables import ServiceFragmentRow, ServiceRow
 from playground.actor import buttons, view_text
 
 
@@ -93,6 +94,8 @@ async def _service(house: Stage, name: str) -> None:
     }
     async with house.bot.store.engine.begin() as session:
         await session.execute(insert(ServiceRow).values(**values))
+        found = [{"fragment": one, "service": name} for one in fragments(name)]
+        await session.execute(insert(ServiceFragmentRow).values(found))
 
 
 async def test_golden_paths_are_listed_with_what_they_ask_and_a_button(house: Stage) -> None:
