@@ -31,7 +31,7 @@ from bot.command import Args, Backends, Command, Done, Run, Scope, StepKind
 from bot.domain import JSON, Plan, PlannedStep, Platform, Request, RequestState, plan_hash
 from bot.replanned import Replanned, Same
 from bot.store import NewRequest, Proposal, Store
-from bot.workflow import Engine, Tuning, enqueue
+from bot.workflow import Engine, Tuning
 
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
 STEPS = 5
@@ -111,7 +111,7 @@ async def _engine(url: str, command: Command) -> Any:
         return Same()
 
     async with (
-        Store.open(url, clock=_now, enqueue=enqueue) as store,
+        Store.open(url, clock=_now) as store,
         Engine.open(
             store,
             commands={command.name: command},

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import connection, registry, web, workflow
+from bot import connection, registry, web
 from bot.cards import Cards
 from bot.command import Backends, Command
 from bot.config import Config
@@ -132,7 +132,7 @@ async def _open_ground(
 ) -> _Ground:
     commands = registry.load_commands()
     store = await stack.enter_async_context(
-        Store.open(config.secrets.database_url.get_secret_value(), clock=clock, enqueue=workflow.enqueue)
+        Store.open(config.secrets.database_url.get_secret_value(), clock=clock)
     )
     surroundings = Surroundings(
         state_folder=config.state_folder,

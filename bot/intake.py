@@ -8,9 +8,9 @@ that is away) it leaves to `lifecycle.open_request`. Why a second way: docs/deci
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,11 +75,15 @@ class _Arrival:
 class Intake:
     """`record` returns what is on disk, or None for what is not a plain case."""
 
-    def __init__(self, engine: sa.Engine, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: sa.Engine, lock: asyncio.Lock, *, clock: Callable[[], datetime]) -> None:
+        """`lock` is shared with whoever else writes in this process: one after the other, and nobody twice in a row."""
         self._engine = engine
+        self._lock = lock
         self._clock = clock
         self._open = True
-        self._queue: queue.SimpleQueue[_Arrival | None] = queue.SimpleQueue()
+        self._arrivals: deque[_Arrival] = deque()
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-intake")
         dialect = engine.dialect
         self._begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else ""
         self._head = str(_LOCKED_HEAD.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
@@ -89,40 +93,41 @@ class Intake:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, engine: sa.Engine, *, clock: Callable[[], datetime]) -> AsyncIterator[Intake]:
+    async def open(
+        cls, engine: sa.Engine, lock: asyncio.Lock, *, clock: Callable[[], datetime]
+    ) -> AsyncIterator[Intake]:
         """Its thread runs while this is open; at the end it commits what has arrived."""
-        intake, loop = cls(engine, clock=clock), asyncio.get_running_loop()
-        thread = threading.Thread(target=intake._work, args=(loop,), name="store-intake", daemon=True)
-        thread.start()
-        try:
-            yield intake
-        finally:
-            intake._open = False
-            intake._queue.put(None)
-            await asyncio.to_thread(thread.join)
+        intake = cls(engine, lock, clock=clock)
+        with intake._thread:
+            draining = asyncio.create_task(intake._drain(), name="store-intake")
+            try:
+                yield intake
+            finally:
+                intake._open = False
+                intake._arrived.set()
+                await draining
 
     async def record(self, new: NewRequest) -> Request | None:
         if not self._open:
             return None
         arrival = _Arrival(new, asyncio.get_running_loop().create_future())
-        self._queue.put(arrival)
+        self._arrivals.append(arrival)
+        self._arrived.set()
         return await arrival.answer
 
-    # ------------------------------------------------------------ in the thread
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._open or self._arrivals:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._arrivals:
+                async with self._lock:
+                    batch = [self._arrivals.popleft() for _ in range(min(BATCH_LIMIT, len(self._arrivals)))]
+                    await loop.run_in_executor(self._thread, self._try, batch)
+                for arrival in batch:
+                    arrival.settle()
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < BATCH_LIMIT and not self._queue.empty():
-                arrival = self._queue.get()
-                if arrival is None:
-                    last = True
-                    break
-                batch.append(arrival)
-            self._try(batch)
-            loop.call_soon_threadsafe(_settle, batch)
-            if last:
-                return
+    # ------------------------------------------------------------ in the thread
 
     def _try(self, batch: Sequence[_Arrival]) -> None:
         connection = None
@@ -161,11 +166,6 @@ class Intake:
         connection.commit()
         for arrival in batch:
             arrival.recorded = as_request(arrival.new, now)
-
-
-def _settle(batch: Sequence[_Arrival]) -> None:
-    for arrival in batch:
-        arrival.settle()
 
 
 # ---------------------------------------------------------------- the same facts as lifecycle.open_request

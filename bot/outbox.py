@@ -39,7 +39,7 @@ async def add_cards(tx: Transaction, request_id: str, targets: Sequence[tuple[Ca
                 not_before=tx.now,
             )
             tx.session.add(row)
-            tx.after_commit(tx.signals.dirty)
+            tx.after_commit("dirty", tx.signals.dirty.set)
         cards.append(to_card(row))
     return cards
 
@@ -82,7 +82,7 @@ def _sent(tx: Transaction, row: CardRow, revision: int) -> None:
     row.attempts = 0
     row.not_before = tx.now
     if row.revision > row.sent_revision:
-        tx.after_commit(tx.signals.dirty)
+        tx.after_commit("dirty", tx.signals.dirty.set)
 
 
 async def card_failed(tx: Transaction, card_id: str, *, gone: bool, retry_at: datetime | None) -> None:

@@ -1,9 +1,9 @@
 """PostgreSQL: who is alive, and who takes over the runs of a replica that died. Uses DBOS's public calls only.
 
-DBOS fences a run (a revived process loses its next checkpoint), but without its commercial server nobody moves a dead
-process's runs. Each replica keeps a row in `replicas` and renews it on the database's clock. Whoever sees an expired row
-deletes it; a run that is being executed by nobody in the table goes back into the queue; a replica that finds its own row
-gone ends at once, because its runs may by then be somebody else's.
+Without its commercial server nobody moves a dead process's runs. Each replica keeps a row in `replicas` and renews it on the
+database's clock. Whoever sees an expired row deletes it; a run that is being executed by nobody in the table goes back into DBOS's
+queue. A run writes only while its replica's row is there (`hold`); a replica that finds its own row gone ends at once, because
+its runs may by then be somebody else's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 from dbos import DBOS, WorkflowStatus, WorkflowStatusString
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlmodel import col
 
 from bot.tables import ReplicaRow, TakeoverRow
@@ -48,14 +48,12 @@ class Lease:
         engine: AsyncEngine,
         replica_id: str,
         *,
-        queue: str,
         seconds: float,
         most_takeovers: int,
         fenced: Callable[[], None] = exit_now,
     ) -> None:
         self._engine = engine
         self._id = replica_id
-        self._queue = queue
         self._seconds = seconds
         self._most_takeovers = most_takeovers
         self._fenced = fenced
@@ -100,9 +98,18 @@ class Lease:
             )
             alive = renewed.first() is not None
         if not alive:
-            log.critical("replicas.fenced", replica=self._id)
-            self._fenced()
+            self._struck_out()
         self._noted()
+
+    async def hold(self, session: AsyncSession) -> None:
+        """In a run's transaction: nobody strikes this replica out before the commit. Its own sign of life does not wait for it."""
+        mine = sa.select(col(ReplicaRow.id)).where(col(ReplicaRow.id) == self._id)
+        if await session.scalar(mine.with_for_update(read=True, key_share=True)) is None:
+            self._struck_out()
+
+    def _struck_out(self) -> None:
+        log.critical("replicas.fenced", replica=self._id)
+        self._fenced()
 
     def _noted(self) -> None:
         now = time.monotonic()
@@ -128,7 +135,7 @@ class Lease:
                 await DBOS.cancel_workflow_async(workflow_id)
             moved = [workflow_id for workflow_id in orphans if workflow_id not in poison]
             if moved:
-                await DBOS.resume_workflows_async(moved, queue_name=self._queue)
+                await DBOS.resume_workflows_async(moved)
         log.warning("replicas.taken_over", runs=moved, given_up=sorted(poison))
         return moved
 

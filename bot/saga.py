@@ -1,351 +1,257 @@
 """The order of one run: begin, look again, do the steps, undo them in reverse, finish. Knows no durable-execution library.
 
-Everything here is replayed after a crash, so it must take the same branches again: it decides only by what `Journal` has
-recorded (values, never exceptions, never a clock) and names every entry after what it does. Changing the order of entries
-strands runs in flight; a new version of it needs a new `RUN_VERSION` in `bot.workflow`.
+Where a run stands is what `bot.ledger` has written and nothing else: whoever takes it up again, after a crash or in another
+process, reads the request and goes on with the first step that is not done. So every commit leaves something to go on from: the
+one that ends a step also begins the next, turns back, or finishes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Protocol
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol, TypeVar
 
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import ledger
 from bot.attempt import Failure, attempt, extended_deadline, next_delay, unknown_failure
 from bot.command import Done, Pending, StepKind
-from bot.domain import JSON, Gate, OnFailure, Plan, PlannedStep, Request, RequestState, StepState
+from bot.domain import OnFailure, PlannedStep, Request, RequestState, StepRecord, StepState
 from bot.errors import ConflictError
 from bot.replanned import Changed, CouldNotAsk, Refused, Same
 from bot.step_run import StepRun, World
+from bot.transaction import Transaction
 
 REPLAN_TIMEOUT_SECONDS = 900.0
 """How long a run waits for those who must be asked before it starts; then a person chooses."""
 UNTOUCHED = frozenset({StepState.WAITING, StepState.UNDONE})
 
 _DONE = TypeAdapter(Done)
-_GATES = TypeAdapter(tuple[Gate, ...])
-
-Change = Callable[[AsyncSession], Awaitable[JSON]]
-Act = Callable[[], Awaitable[JSON]]
+T = TypeVar("T")
 
 
-class Journal(Protocol):
-    """What remembers. After a crash an entry that was recorded gives its value again and does nothing."""
+class Write(Protocol):
+    """One transaction, made again until the database takes it: what is written may be written twice."""
 
-    async def commit(self, name: str, change: Change) -> JSON:
-        """One transaction: the change and the entry, or neither."""
-        ...
-
-    async def effect(self, name: str, act: Act) -> JSON:
-        """Something in the world, then the entry; a crash in between repeats it, so `act` is idempotent."""
-        ...
-
-    async def note(self, change: Change) -> None:
-        """A transaction that leaves no entry: what it says is only shown."""
-        ...
+    async def __call__(self, change: Callable[[Transaction], Awaitable[T]], /) -> T: ...
 
 
-def _found(found: Same | Changed | Refused, version: int) -> JSON:
-    """`version` is the request's when it was looked at: a replan compares and sets on it."""
-    match found:
-        case Same():
-            return {"found": "same"}
-        case Refused():
-            return {"found": "refused", "reason": found.reason, "rule": found.rule}
-        case Changed():
-            return {
-                "found": "changed",
-                "version": version,
-                "plan": found.plan.model_dump(mode="json"),
-                "gates": _GATES.dump_python(found.gates, mode="json"),
-                "plan_hash": found.plan_hash,
-                "changes": list(found.changes),
-                "due_at": found.due_at.isoformat() if found.due_at else None,
-            }
+@dataclass(frozen=True)
+class Turn:
+    """The step whose turn it is: recorded as begun, and not yet carried out. `request` is as that commit left it."""
+
+    request: Request
+    step: StepRecord
+    undo: bool
+
+    @property
+    def planned(self) -> PlannedStep:
+        return next(one for one in _steps(self.request) if one.key == self.step.key)
+
+
+def _steps(request: Request) -> tuple[PlannedStep, ...]:
+    return request.plan.steps if request.plan else ()
+
+
+def _with(request: Request, record: StepRecord) -> Request:
+    return replace(request, steps=tuple(record if step.key == record.key else step for step in request.steps))
 
 
 class Saga:
     """One run of one request."""
 
-    def __init__(self, request_id: str, run: int, *, world: World, journal: Journal) -> None:
+    def __init__(self, request_id: str, run: int, *, world: World, write: Write) -> None:
         self._request_id = request_id
         self._run = run
         self._world = world
-        self._journal = journal
+        self._write = write
 
     async def execute(self) -> None:
-        begun = await self._journal.commit("begin", self._begin)
-        if not begun["go"]:
+        begun = await self._write(lambda tx: ledger.begin(tx, self._request_id, run=self._run))
+        if not begun.go or not await self._may_go_on(begun.request):
             return
-        steps: list[JSON] = begun["steps"]
-        if begun["undoing"]:
-            await self._undo([step for step in steps if step["touched"]], why="")
-            return
-        if not any(step["touched"] for step in steps) and not await self._still_approved(begun):
-            return
-        touched = [step for step in steps if step["touched"]]
-        for step in steps:
-            if step["done"]:
-                continue
-            if step not in touched:
-                touched.append(step)
-            failure = await self._carry_out(step, undo=False)
-            if failure is not None:
-                await self._give_way(failure, step, touched, on_failure=begun["on_failure"])
-                return
-        await self._finish(RequestState.SUCCEEDED, "")
+        turn = await self._write(lambda tx: self._next(tx, begun.request))
+        while turn is not None:
+            turn = await self._take(turn)
 
-    async def _give_way(self, failure: JSON, step: JSON, touched: list[JSON], *, on_failure: str) -> None:
-        """Out of time is a person's choice; a refusal is undone at once, where the plan says so."""
-        why = f"{step['title']}: {failure['message']}"
-        if failure["temporary"] or on_failure == OnFailure.STOP:
-            await self._finish(RequestState.STOPPED, why)
-        else:
-            await self._undo(touched, why=why)
-
-    # ---------------------------------------------------------------- begin
-
-    async def _begin(self, session: AsyncSession) -> JSON:
-        now = self._world.clock()
-        begun = await self._world.ledger.begin(session, self._request_id, run=self._run, now=now)
-        request = begun.request
-        states = {step.key: step.state for step in request.steps}
-        plan = request.plan
-        return {
-            "go": begun.go,
-            "undoing": request.state is RequestState.UNDOING,
-            "on_failure": plan.on_failure if plan else OnFailure.STOP,
-            "now": now.isoformat(),
-            "steps": [
-                {
-                    "key": step.key,
-                    "title": step.title,
-                    "done": states.get(step.key) is StepState.DONE,
-                    "touched": states.get(step.key, StepState.WAITING) not in UNTOUCHED,
-                    "undoable": self._can_undo(request.command, step.key),
-                    "timeout_seconds": step.timeout_seconds,
-                }
-                for step in (plan.steps if plan else ())
-            ],
-        }
-
-    def _can_undo(self, command_name: str, key: str) -> bool:
-        command = self._world.commands.get(command_name)
-        return command is not None and key in command.steps and command.steps[key].undo is not None
+    async def _take(self, turn: Turn) -> Turn | None:
+        result = await self._perform(turn)
+        return await self._write(lambda tx: self._record(tx, turn, result))
 
     # ---------------------------------------------------------------- look again
 
-    async def _still_approved(self, begun: JSON) -> bool:
-        """Whether the run may start: nothing has been done yet, so everything can still be asked again."""
-        due_at = datetime.fromisoformat(begun["now"]) + timedelta(seconds=REPLAN_TIMEOUT_SECONDS)
-
-        async def look() -> JSON:
-            return await self._look_again(begun["steps"][0]["key"], due_at)
-
-        async def apply(session: AsyncSession) -> JSON:
-            await self._apply(session, found)
-            return {}
-
-        found = await self._journal.effect("look again", look)
-        if found["found"] == "same":
+    async def _may_go_on(self, request: Request) -> bool:
+        """As long as nothing has been done, everything is asked again; after that only a person turns back."""
+        if request.state is RequestState.UNDOING:
             return True
-        if found["found"] == "unanswered":
-            await self._finish(RequestState.STOPPED, found["reason"])
-        else:
-            await self._journal.commit(f"mark:{found['found']}", apply)
+        if any(step.state not in UNTOUCHED for step in request.steps):
+            return True
+        found = await self._look_again(request)
+        if isinstance(found, Same):
+            return True
+        await self._write(lambda tx: self._apply(tx, found, request.version))
         return False
 
-    async def _look_again(self, first_key: str, due_at: datetime) -> JSON:
+    async def _look_again(self, request: Request) -> Same | Changed | Refused | Failure:
+        """`updated_at` is when the run began: nothing but progress has been written since."""
         failures = 0
-        due_at = extended_deadline(due_at, now=self._world.clock(), timeout_seconds=REPLAN_TIMEOUT_SECONDS)
+        due_at = extended_deadline(
+            request.updated_at + timedelta(seconds=REPLAN_TIMEOUT_SECONDS),
+            now=self._world.clock(),
+            timeout_seconds=REPLAN_TIMEOUT_SECONDS,
+        )
         while True:
-            request = await self._request()
             try:
                 found = await self._world.replan(request)
             except Exception as error:  # noqa: BLE001 - a mistake here must stop the run, not strand the request
-                failure = unknown_failure(error, f"{request.id}: look again")
-                return {"found": "unanswered", "reason": failure.message}
+                return unknown_failure(error, f"{request.id}: look again")
             if not isinstance(found, CouldNotAsk):
-                return _found(found, request.version)
+                return found
             failures += 1
             remaining = (due_at - self._world.clock()).total_seconds()
             delay = next_delay(failures, remaining, found.retry_after_seconds)
             if delay is None:
-                return {
-                    "found": "unanswered",
-                    "reason": f"The plan could not be checked again: {found.reason}",
-                }
-            await self._progress(first_key, f"Waiting to check the plan again: {found.reason}")
+                why = f"The plan could not be checked again: {found.reason}"
+                return Failure(why, temporary=True, unsure=False)
+            await self._progress(
+                _steps(request)[0].key, f"Waiting to check the plan again: {found.reason}", None
+            )
             await asyncio.sleep(delay)
 
-    async def _apply(self, session: AsyncSession, found: JSON) -> None:
-        ledger, now = self._world.ledger, self._world.clock()
-        if found["found"] == "refused":
-            await ledger.refuse(
-                session, self._request_id, reason=found["reason"], rule=found["rule"], now=now
+    async def _apply(self, tx: Transaction, found: Changed | Refused | Failure, version: int) -> None:
+        match found:
+            case Failure():
+                await self._finish(tx, RequestState.STOPPED, found.message)
+            case Refused():
+                await ledger.refuse(tx, self._request_id, reason=found.reason, rule=found.rule)
+            case Changed():
+                await ledger.replan(
+                    tx,
+                    self._request_id,
+                    version=version,
+                    plan=found.plan,
+                    gates=found.gates,
+                    plan_hash=found.plan_hash,
+                    plan_changes=found.changes,
+                    due_at=found.due_at,
+                )
+
+    # ---------------------------------------------------------------- what comes next
+
+    async def _next(self, tx: Transaction, request: Request) -> Turn | None:
+        """Begin the step whose turn it is, or finish. Forwards: the first that is not done. Back: the last that was touched."""
+        undo = request.state is RequestState.UNDOING
+        planned = self._next_to_undo(request) if undo else _next_to_do(request)
+        if planned is None:
+            await self._finish(
+                tx, RequestState.UNDONE if undo else RequestState.SUCCEEDED, request.outcome if undo else ""
             )
-            return
-        await ledger.replan(
-            session,
-            self._request_id,
-            version=found["version"],
-            plan=Plan.model_validate(found["plan"]),
-            gates=_GATES.validate_python(found["gates"]),
-            plan_hash=found["plan_hash"],
-            plan_changes=tuple(found["changes"]),
-            due_at=datetime.fromisoformat(found["due_at"]) if found["due_at"] else None,
-            now=now,
-        )
-
-    # ---------------------------------------------------------------- do and undo
-
-    async def _undo(self, touched: list[JSON], *, why: str) -> None:
-        """Everything that was begun, in reverse, also what failed: it may have happened in part."""
-        for step in reversed([step for step in touched if step["undoable"]]):
-            failure = await self._carry_out(step, undo=True)
-            if failure is not None:
-                outcome = f"{why} Undo failed at {step['title']}: {failure['message']}".strip()
-                await self._finish(RequestState.STOPPED, outcome)
-                return
-        await self._finish(RequestState.UNDONE, why)
-
-    async def _carry_out(self, step: JSON, *, undo: bool) -> JSON | None:
-        """Do or undo one step: recorded as begun, carried out, recorded as ended. None, or its failure."""
-        key, verb = step["key"], "undo" if undo else "do"
-
-        async def start(session: AsyncSession) -> JSON:
-            return await self._record_start(session, step, undo=undo)
-
-        async def act() -> JSON:
-            return await self._perform(key, datetime.fromisoformat(started["due_at"]), undo=undo)
-
-        async def end(session: AsyncSession) -> JSON:
-            return await self._record_end(session, key, result, undo=undo)
-
-        started = await self._journal.commit(f"mark:{key}:{verb}-started", start)
-        result = await self._journal.effect(f"{verb}:{key}", act)
-        ended = await self._journal.commit(f"mark:{key}:{verb}-ended", end)
-        failure: JSON | None = ended.get("failed")
-        return failure
-
-    async def _record_start(self, session: AsyncSession, step: JSON, *, undo: bool) -> JSON:
-        now = self._world.clock()
-        due_at = now + timedelta(seconds=step["timeout_seconds"])
-        ledger = self._world.ledger
+            return None
         record = await (ledger.undo_started if undo else ledger.step_started)(
-            session, self._request_id, step["key"], run=self._run, due_at=due_at, now=now
+            tx,
+            request.id,
+            planned.key,
+            run=self._run,
+            due_at=tx.now + timedelta(seconds=planned.timeout_seconds),
         )
-        return {"due_at": (record.due_at or due_at).isoformat()}
+        return Turn(_with(request, record), record, undo)
 
-    async def _record_end(self, session: AsyncSession, key: str, result: JSON, *, undo: bool) -> JSON:
-        """What was recorded: a step whose facts the database refuses has failed, although its effect happened."""
-        if "failed" not in result:
+    def _next_to_undo(self, request: Request) -> PlannedStep | None:
+        """Everything that was begun, also what failed: it may have happened in part."""
+        states = {step.key: step.state for step in request.steps}
+        command = self._world.commands.get(request.command)
+        kinds = command.steps if command else {}
+        for planned in reversed(_steps(request)):
+            kind = kinds.get(planned.key)
+            if states.get(planned.key, StepState.WAITING) not in UNTOUCHED and kind and kind.undo:
+                return planned
+        return None
+
+    async def _record(self, tx: Transaction, turn: Turn, result: Done | Failure) -> Turn | None:
+        """How the step ended, and what follows from it. A step whose facts the database refuses has failed, although its
+        effect happened."""
+        if isinstance(result, Done):
             try:
-                async with session.begin_nested():
-                    await self._record_done(session, key, _DONE.validate_python(result["done"]), undo=undo)
+                record = await self._record_done(tx, turn, result)
             except ConflictError as error:
-                result = {"failed": asdict(Failure(error.sentence, temporary=False, unsure=True))}
+                result = Failure(error.sentence, temporary=False, unsure=True)
             else:
-                return {}
-        failure = result["failed"]
-        ledger, now = self._world.ledger, self._world.clock()
-        if undo:
-            await ledger.undo_failed(
-                session, self._request_id, key, run=self._run, error=failure["message"], now=now
+                return await self._next(tx, _with(turn.request, record))
+        why = f"{turn.step.title}: {result.message}"
+        key, run = turn.step.key, self._run
+        if turn.undo:
+            await ledger.undo_failed(tx, self._request_id, key, run=run, error=result.message)
+            await self._finish(
+                tx, RequestState.STOPPED, f"{turn.request.outcome} Undo failed at {why}".strip()
             )
-        else:
-            await ledger.step_failed(
-                session,
-                self._request_id,
-                key,
-                run=self._run,
-                error=failure["message"],
-                unsure=failure["unsure"],
-                now=now,
-            )
-        return {"failed": failure}
-
-    async def _record_done(self, session: AsyncSession, key: str, done: Done, *, undo: bool) -> None:
-        ledger = self._world.ledger
-        await (ledger.undo_done if undo else ledger.step_done)(
-            session, self._request_id, key, run=self._run, done=done, now=self._world.clock()
+            return None
+        await ledger.step_failed(
+            tx, self._request_id, key, run=run, error=result.message, unsure=result.unsure
         )
+        plan = turn.request.plan
+        if result.temporary or plan is None or plan.on_failure == OnFailure.STOP:
+            # Out of time is a person's choice; a refusal is undone at once, where the plan says so.
+            await self._finish(tx, RequestState.STOPPED, why)
+            return None
+        return await self._next(tx, await ledger.turn_back(tx, self._request_id, run=run, why=why))
+
+    async def _record_done(self, tx: Transaction, turn: Turn, done: Done) -> StepRecord:
+        record = ledger.undo_done if turn.undo else ledger.step_done
+        if done.record is None:
+            return await record(tx, self._request_id, turn.step.key, run=self._run, done=done)
+        async with tx.savepoint():
+            return await record(tx, self._request_id, turn.step.key, run=self._run, done=done)
+
+    async def _finish(self, tx: Transaction, state: RequestState, outcome: str) -> None:
+        await ledger.finish(tx, self._request_id, run=self._run, state=state, outcome=outcome)
 
     # ---------------------------------------------------------------- effects
 
-    async def _perform(self, key: str, due_at: datetime, *, undo: bool) -> JSON:
-        """{"done": …} or {"failed": …}; everything it needs is read anew, because it may run in another process."""
-        request = await self._request()
-        planned = next((one for one in request.plan.steps if one.key == key), None) if request.plan else None
+    async def _perform(self, turn: Turn) -> Done | Failure:
+        request, key, planned = turn.request, turn.step.key, turn.planned
         command = self._world.commands.get(request.command)
         kind = command.steps.get(key) if command else None
-        if planned is None or kind is None:
-            unknown = Failure(
-                f"This version of the bot does not know the step {key} of {request.command}.",
-                temporary=True,
-                unsure=False,
-            )
-            return {"failed": asdict(unknown)}
+        if kind is None:
+            unknown = f"This version of the bot does not know the step {key} of {request.command}."
+            return Failure(unknown, temporary=True, unsure=False)
         with self._world.waking.sleeper(request_id=request.id, service=request.service) as sleeper:
             result = await attempt(
-                self._call(kind, planned, request, undo=undo),
-                lambda text, halted_at: self._progress(key, text, halted_at=halted_at),
-                what=f"{request.id}: {'undo of ' if undo else ''}{key}",
+                self._call(kind, turn),
+                lambda text, halted_at: self._progress(key, text, halted_at),
+                what=f"{request.id}: {'undo of ' if turn.undo else ''}{key}",
                 due_at=extended_deadline(
-                    due_at, now=self._world.clock(), timeout_seconds=planned.timeout_seconds
+                    turn.step.due_at or self._world.clock(),
+                    now=self._world.clock(),
+                    timeout_seconds=planned.timeout_seconds,
                 ),
                 timeout_seconds=planned.timeout_seconds,
                 clock=self._world.clock,
                 pause=sleeper.pause,
             )
         if isinstance(result, Failure):
-            return {"failed": asdict(result)}
+            return result
         try:
-            return {"done": _DONE.dump_python(result, mode="json")}
+            return _DONE.validate_python(_DONE.dump_python(result, mode="json"))
         except PydanticSerializationError as error:
-            return {"failed": asdict(unknown_failure(error, f"{request.id}: what {key} returned"))}
+            return unknown_failure(error, f"{request.id}: what {key} returned")
 
-    def _call(
-        self, kind: StepKind, planned: PlannedStep, request: Request, *, undo: bool
-    ) -> Callable[[], Awaitable[Done | Pending]]:
-        context = StepRun(request, self._run, self._world)
-        if not undo:
-            return lambda: kind.do(context, planned.arguments)
-        record = next(step for step in request.steps if step.key == planned.key)
+    def _call(self, kind: StepKind, turn: Turn) -> Callable[[], Awaitable[Done | Pending]]:
+        context, arguments = StepRun(turn.request, self._run, self._world), turn.planned.arguments
+        if not turn.undo:
+            return lambda: kind.do(context, arguments)
         take_back = kind.undo
         assert take_back is not None, "only steps that can be undone are undone"
-        return lambda: take_back(context, planned.arguments, record)
+        return lambda: take_back(context, arguments, turn.step)
 
-    async def _progress(self, key: str, text: str, *, halted_at: str | None = None) -> None:
-        async def change(session: AsyncSession) -> JSON:
-            await self._world.ledger.step_progress(
-                session, self._request_id, key, detail=text, halted_at=halted_at, now=self._world.clock()
-            )
-            return {}
+    async def _progress(self, key: str, text: str, halted_at: str | None) -> None:
+        await self._write(
+            lambda tx: ledger.step_progress(tx, self._request_id, key, detail=text, halted_at=halted_at)
+        )
 
-        await self._journal.note(change)
 
-    async def _request(self) -> Request:
-        request = await self._world.find_request(self._request_id)
-        assert request is not None, "a run belongs to a recorded request"
-        return request
-
-    async def _finish(self, state: RequestState, outcome: str) -> None:
-        async def change(session: AsyncSession) -> JSON:
-            await self._world.ledger.finish(
-                session,
-                self._request_id,
-                run=self._run,
-                state=state,
-                outcome=outcome,
-                now=self._world.clock(),
-            )
-            return {}
-
-        await self._journal.commit("finish", change)
+def _next_to_do(request: Request) -> PlannedStep | None:
+    done = {step.key for step in request.steps if step.state is StepState.DONE}
+    return next((planned for planned in _steps(request) if planned.key not in done), None)

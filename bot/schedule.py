@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 EXPIRE_EVERY_SECONDS = 5
 RESUME_EVERY_SECONDS = 15
-SWEEP_EVERY_SECONDS = 15
 CLEAN_EVERY_SECONDS = 3600
 PLANNING_PATIENCE_SECONDS = 30.0
 """A request that has been planning for so long has lost its process."""
@@ -52,9 +51,6 @@ class Ticker:
     async def resume(self) -> None:
         await self._dispatcher.resume_planning(older_than_seconds=PLANNING_PATIENCE_SECONDS)
 
-    async def sweep(self) -> None:
-        await self._engine.sweep()
-
     async def clean(self) -> None:
         await self._store.delete_inbox(self._clock() - KEEP_DELIVERIES)
         await self._store.write(lambda tx: inbox.forget_heard(tx, self._clock() - KEEP_HEARD))
@@ -68,7 +64,6 @@ class Ticker:
         jobs: list[tuple[Callable[[], Awaitable[Any]], int]] = [
             (self.expire, EXPIRE_EVERY_SECONDS),
             (self.resume, RESUME_EVERY_SECONDS),
-            (self.sweep, SWEEP_EVERY_SECONDS),
             (self.clean, CLEAN_EVERY_SECONDS),
         ]
         ticking: set[asyncio.Task[Any]] = set()

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from bot.command import Backends, Command
 from bot.domain import JSON, Halt, Platform, Request
-from bot.ledger import Ledger
 from bot.replanned import Replan
 from bot.waking import Waking
 
@@ -17,7 +16,6 @@ from bot.waking import Waking
 class World:
     """What runs act on, the same for all of them."""
 
-    ledger: Ledger
     find_request: Callable[[str], Awaitable[Request | None]]
     commands: Mapping[str, Command]
     backends: Backends

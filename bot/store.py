@@ -1,8 +1,7 @@
 """The door to the database: one method per transaction, domain values in and out. No rule, no Slack, no backend.
 
 Writes go through the group writer: state change, audit event and dirty cards are one commit, shared with whoever writes at
-the same moment. Reads see one consistent moment and never wait for writers. What a run writes is `store.ledger`'s, in the
-engine's own transactions.
+the same moment. Reads see one consistent moment and never wait for writers. What a run writes is `bot.ledger`'s, through `write`.
 """
 
 from __future__ import annotations
@@ -42,16 +41,14 @@ from bot.domain import (
 from bot.glance import Glance
 from bot.halts import Word
 from bot.intake import Intake
-from bot.ledger import Ledger
 from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
-from bot.transaction import Enqueue, Signals, Transaction, no_request
+from bot.transaction import Signals, Transaction, no_request
 from bot.writer import GroupWriter, translated
 from integrations.ports import Entity
 
 __all__ = [
     "Ballot",
     "CardTarget",
-    "Enqueue",
     "NewRequest",
     "Opened",
     "Proposal",
@@ -76,21 +73,18 @@ class Store:
         intake: Intake | None = None,
         *,
         clock: Clock,
-        enqueue: Enqueue | None,
     ) -> None:
         self._engines = engines
         self._writer = writer
         self._glance = glance
         self._intake = intake
         self._clock = clock
-        self._enqueue = enqueue
         self._signals = Signals()
         self._sessions = async_sessionmaker(engines.reader, expire_on_commit=False)
-        self.ledger = Ledger(self._signals)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, clock: Clock, enqueue: Enqueue | None = None) -> AsyncIterator[Store]:
+    async def open(cls, url: str, *, clock: Clock) -> AsyncIterator[Store]:
         """Open a migrated database. Raises StartError when it is not, or when another bot uses the same file."""
         address = async_url(url)
         async with AsyncExitStack() as stack:
@@ -99,10 +93,11 @@ class Store:
             engines = await stack.enter_async_context(open_engines(address))
             await _refuse_other_schema(engines)
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
-            writer = await stack.enter_async_context(GroupWriter(sessions))
-            intake = await stack.enter_async_context(Intake.open(engines.direct, clock=clock))
+            lock = asyncio.Lock()
+            writer = await stack.enter_async_context(GroupWriter(sessions, lock))
+            intake = await stack.enter_async_context(Intake.open(engines.direct, lock, clock=clock))
             glance = await stack.enter_async_context(Glance.open(engines.glance))
-            store = cls(engines, writer, glance, intake, clock=clock, enqueue=enqueue)
+            store = cls(engines, writer, glance, intake, clock=clock)
             if is_sqlite(address):
                 await store.write(outbox.release_claims)
             yield store
@@ -114,13 +109,13 @@ class Store:
         async with open_engines(async_url(url)) as opened:
             await _refuse_other_schema(opened)
             sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
-            async with GroupWriter(sessions) as writer, Glance.open(opened.glance) as glance:
+            async with GroupWriter(sessions, asyncio.Lock()) as writer, Glance.open(opened.glance) as glance:
                 read_only = replace(opened, writer=opened.reader)
-                yield cls(read_only, writer, glance, clock=clock, enqueue=None)
+                yield cls(read_only, writer, glance, clock=clock)
 
     @property
     def engine(self) -> AsyncEngine:
-        """What the durable engine writes with, so that its checkpoints and our rows are one commit."""
+        """The database that the durable engine keeps its own rows in as well."""
         return self._engines.writer
 
     @property
@@ -128,12 +123,9 @@ class Store:
         return self._signals.dirty
 
     @property
-    def queued(self) -> asyncio.Event:
+    def queued(self) -> asyncio.Queue[str]:
+        """Requests that have another run to make, as they were committed in this process."""
         return self._signals.queued
-
-    def enqueue_with(self, enqueue: Enqueue) -> None:
-        """Name the engine that runs requests; it is opened after the store, on the store's own engine."""
-        self._enqueue = enqueue
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in the next shared transaction and return once it is committed."""
@@ -141,9 +133,7 @@ class Store:
         async def in_session(session: AsyncSession) -> T:
             # The clock is read when the work's turn has come, so that times grow with the sequence of events.
             now = self._clock()
-            return await work(
-                await Transaction.join(session, now, signals=self._signals, enqueue=self._enqueue)
-            )
+            return await work(await Transaction.join(session, now, signals=self._signals))
 
         return await self._writer.submit(in_session)
 

@@ -8,14 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.database import sync_url
-
-FROZEN_SECONDS = 15
-"""PostgreSQL ends a transaction that has done nothing for so long. A process that is frozen in the middle of one would
-otherwise hold the writers' lock, and with it every other replica, for as long as it is frozen."""
+from bot.database import FROZEN_SECONDS, sync_url
 
 
-def postgresql_connect_args(application_name: str) -> dict[str, Any]:
+def _postgresql_connect_args(application_name: str) -> dict[str, Any]:
     return {
         "application_name": application_name,
         "options": f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s",
@@ -34,7 +30,7 @@ def system_engine(app: AsyncEngine, *, application_name: str) -> sa.Engine:
             pool_size=10,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args=postgresql_connect_args(application_name),
+            connect_args=_postgresql_connect_args(application_name),
         )
     engine = sa.create_engine(_blocking_url(app))
 

@@ -1,18 +1,18 @@
-"""What every writing transaction shares: the writers' lock, the audit event, the dirty cards, the enqueued run.
+"""What every writing transaction shares: the writers' lock, the audit event, the dirty cards, the next run.
 
-It knows an open session and never commits: whoever opened the transaction does (the group writer, or the engine together
-with its checkpoint).
+It knows an open session and never commits: the group writer does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, Select, event, select, update
+from sqlalchemy import Select, event, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -26,16 +26,14 @@ from bot.tables import ApprovalRow, AuditEventRow, AuditHeadRow, CardRow, Reques
 HEAD_ID = 1
 SYSTEM = "system"
 
-Enqueue = Callable[[Connection, str, str], None]
-"""Enqueue a run inside the caller's transaction: (connection, workflow id, request id)."""
-
 
 @dataclass(frozen=True)
 class Signals:
     """Wake-ups inside this process, set after a commit. Hints only: the rows say what there is to do."""
 
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
-    queued: asyncio.Event = field(default_factory=asyncio.Event)
+    queued: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    """Ids of requests whose next run is to be started."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +43,39 @@ class Transaction:
     session: AsyncSession
     now: datetime
     signals: Signals
-    enqueue: Enqueue | None = None
+    head: AuditHeadRow
+    marked: set[str] = field(default_factory=set)
+    """Requests whose cards are dirty by this transaction already."""
+    kept: list[object] = field(default_factory=list)
+    """Rows that were read: the session forgets what nobody holds, and would read it again."""
 
     @classmethod
-    async def join(
-        cls, session: AsyncSession, now: datetime, *, signals: Signals, enqueue: Enqueue | None = None
-    ) -> Self:
+    async def join(cls, session: AsyncSession, now: datetime, *, signals: Signals) -> Self:
         """Take the writers' lock in an open transaction, before anything is read in it.
 
         One lock, taken first by everybody, means that what is read afterwards stays true until the commit, and that no two
         writers can wait for each other. SQLite holds it since BEGIN IMMEDIATE; PostgreSQL locks the chain's head.
         """
-        await session.execute(_head_statement())
-        return cls(session=session, now=now, signals=signals, enqueue=enqueue)
+        head = (await session.execute(_head_statement())).scalar_one()
+        return cls(session=session, now=now, signals=signals, head=head)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What fails inside is taken back alone, and the transaction can go on."""
+        marked = set(self.marked)
+        try:
+            async with self.session.begin_nested():
+                yield
+        except Exception:
+            self.marked.intersection_update(marked)
+            await self.session.refresh(self.head)
+            raise
 
     async def request_row(self, request_id: str) -> RequestRow:
         row = await self.session.get(RequestRow, request_id)
         if row is None:
             raise no_request(request_id)
+        self.kept.append(row)
         return row
 
     async def request(self, row: RequestRow) -> Request:
@@ -82,13 +95,16 @@ class Transaction:
 
     async def dirty(self, request_id: str) -> None:
         """Every card of the request is to be rendered again."""
+        if request_id in self.marked:
+            return
+        self.marked.add(request_id)
         await self.session.execute(
             update(CardRow)
             .where(col(CardRow.request_id) == request_id)
             .values(revision=col(CardRow.revision) + 1)
             .execution_options(synchronize_session=False)
         )
-        self.after_commit(self.signals.dirty)
+        self.after_commit("dirty", self.signals.dirty.set)
 
     async def record(self, fact: Fact, *, key: str | None = None) -> bool:
         """Append to the audit chain; False where `key` says that this fact is in it already."""
@@ -96,10 +112,9 @@ class Transaction:
             select(col(AuditEventRow.sequence)).where(col(AuditEventRow.key) == key)
         ):
             return False
-        head = (await self.session.execute(_head_statement())).scalar_one()
-        linked = audit.chain(fact, at=self.now, previous=Head(head.sequence, head.hash))
+        linked = audit.chain(fact, at=self.now, previous=Head(self.head.sequence, self.head.hash))
         self.session.add(from_event(linked, key=key))
-        head.sequence, head.hash = linked.sequence, linked.hash
+        self.head.sequence, self.head.hash = linked.sequence, linked.hash
         return True
 
     async def record_for(
@@ -123,26 +138,23 @@ class Transaction:
         return await self.record(fact, key=None if key is None else f"{row.id}:{key}")
 
     async def start_run(self, row: RequestRow, state: RequestState) -> None:
-        """Put the next run of the request into the engine's queue, as part of this transaction."""
+        """The request has another run to make from this commit on; the engine is told, and finds it by itself if it was not."""
         row.run += 1
         row.due_at = None
         await self.change(row, state)
-        if self.enqueue is not None:
-            enqueue, workflow_id, request_id = self.enqueue, f"{row.id}.{row.run}", row.id
-            connection = await self.session.connection()
-            await connection.run_sync(lambda sync: enqueue(sync, workflow_id, request_id))
-        self.after_commit(self.signals.queued)
+        request_id = row.id
+        self.after_commit(f"queued {request_id}", lambda: self.signals.queued.put_nowait(request_id))
 
-    def after_commit(self, wake: asyncio.Event) -> None:
-        """Set `wake` when the outermost transaction has ended; after a rollback that is a harmless false alarm."""
-        registered: set[int] = self.session.info.setdefault("wakes", set())
-        if id(wake) in registered:
+    def after_commit(self, name: str, tell: Callable[[], None]) -> None:
+        """Call once when the outermost transaction has ended; after a rollback that is a harmless false alarm."""
+        registered: set[str] = self.session.info.setdefault("told", set())
+        if name in registered:
             return
-        registered.add(id(wake))
+        registered.add(name)
 
         def ended(_session: Any, transaction: Any) -> None:
             if transaction.parent is None:
-                wake.set()
+                tell()
 
         event.listen(self.session.sync_session, "after_transaction_end", ended)
 

@@ -1,8 +1,8 @@
 """Durable execution of approved requests: the only module that knows DBOS (with `bot.replicas`, which moves work).
 
-DBOS keeps its tables in the application's own database, so a decision and the run it starts are one commit, and so are a
-step's outcome, its audit event and its checkpoint. What a run does, in which order, is `bot.saga`; what is recorded, is
-`bot.ledger`. Nothing here decides anything about a request.
+DBOS says which run is whose, takes interrupted runs up again and counts how often; it keeps its tables in the application's own
+database. Where a run stands is in the request's own rows (`bot.ledger`), in which order it goes on is `bot.saga`'s. Nothing here
+decides anything about a request.
 """
 
 from __future__ import annotations
@@ -10,41 +10,44 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 import structlog
-from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatusString
+from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowStatusString
+from sqlalchemy.exc import SQLAlchemyError
 
+from bot import ledger
 from bot.command import Backends, Command
-from bot.domain import JSON, Platform, Request, RequestState
-from bot.errors import StartError
+from bot.domain import Platform, Request, RequestState
+from bot.errors import StartError, TemporaryBackendError
 from bot.quiet_log import QuietLog
 from bot.replanned import Replan
 from bot.replicas import Lease
-from bot.saga import Act, Change, Saga
+from bot.saga import Saga
 from bot.step_run import World
 from bot.store import Store, Transaction
-from bot.system_engine import postgresql_connect_args, system_engine
+from bot.system_engine import system_engine
 
 log = structlog.get_logger(__name__)
 
-IsolationLevel = Literal["SERIALIZABLE", "REPEATABLE READ", "READ COMMITTED"]
+T = TypeVar("T")
 APPLICATION_NAME = "platform-bot"
-QUEUE = "runs"
 WORKFLOW = "run_request"
 RUN_VERSION = "1"
 """Pinned: DBOS resumes only runs of its own version, and its default (a hash of the code) would strand them silently at
-every release. Raise it only together with a plan for the runs that are then in flight."""
+every release. It need not be raised: a run goes on from the request's rows, not from a record of its code."""
 DBOS_SCHEMA = "dbos"
 SERIALIZER = DBOSPortableJSONSerializer()
 """JSON, because whoever can write to the database must not thereby run code here, as pickles would let them."""
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
 
 _LIVE = frozenset(
     {
@@ -62,12 +65,14 @@ _WORKING = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UN
 
 @dataclass(frozen=True)
 class Tuning:
-    """How eager the engine is. The defaults start a run about 100 ms after its commit, for 3 % (SQLite) to 5 % (PostgreSQL)
-    of one core when idle."""
+    """How eager the engine is."""
 
-    poll_seconds: float = 0.1
+    poll_seconds: float = 1.0
+    """How long DBOS's threads sleep: what is started here does not wait for it, the end may."""
+    sweep_seconds: float = 15.0
+    """How often it looks for decisions whose process died before it started their run, and for runs that were given up."""
     concurrency: int = 20
-    """Runs at once in this process; the others wait in the queue."""
+    """Runs at once in this process; the others wait for their turn."""
     drain_seconds: float = 10.0
     """How long the end waits for transactions in flight; steps are interrupted at once, they are idempotent."""
     lease_seconds: float = 15.0
@@ -80,92 +85,6 @@ def utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
 
-# ---------------------------------------------------------------- enqueueing
-
-
-@cache
-def _enqueuer(dialect_name: str) -> DBOSClient:
-    """A client that never connects: it only knows how to write a workflow's row through somebody else's connection."""
-    url = "sqlite://" if dialect_name == "sqlite" else "postgresql+psycopg://"
-    return DBOSClient(
-        system_database_engine=sa.create_engine(url),
-        dbos_system_schema=DBOS_SCHEMA,
-        serializer=SERIALIZER,
-        application_name=APPLICATION_NAME,
-        lazy=True,
-    )
-
-
-def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> None:
-    """Put a run into the queue, inside the caller's transaction. `workflow_id` is `<request id>.<run>`."""
-    run = int(workflow_id.rpartition(".")[2])
-    _enqueuer(connection.dialect.name).enqueue_in_transaction(
-        connection,
-        {
-            "workflow_name": WORKFLOW,
-            "queue_name": QUEUE,
-            "workflow_id": workflow_id,
-            "app_version": RUN_VERSION,
-        },
-        request_id,
-        run,
-    )
-
-
-# ---------------------------------------------------------------- the journal
-
-
-class _Journal:
-    """`bot.saga.Journal` on DBOS: an entry is a DBOS step, a commit is a datasource transaction."""
-
-    def __init__(self, datasource: AsyncSQLAlchemyDatasource, closing: asyncio.Event) -> None:
-        self._datasource = datasource
-        self._closing = closing
-        # PostgreSQL: writers take one lock first, so nothing stronger is needed. SQLite knows only SERIALIZABLE.
-        sqlite = datasource.engine.dialect.name == "sqlite"
-        self._isolation: IsolationLevel = "SERIALIZABLE" if sqlite else "READ COMMITTED"
-
-    async def commit(self, name: str, change: Change) -> JSON:
-        self._stop_when_closing()
-
-        async def body() -> JSON:
-            return await change(self._datasource.sql_session())
-
-        return await self._datasource.run_tx_step_async(
-            {"name": name, "isolation_level": self._isolation}, body
-        )
-
-    async def note(self, change: Change) -> None:
-        # Outside of a workflow's own level a datasource transaction leaves no checkpoint behind.
-        await self.commit("note", change)
-
-    async def effect(self, name: str, act: Act) -> JSON:
-        self._stop_when_closing()
-
-        async def body() -> JSON:
-            return await self._interruptible(act)
-
-        return await DBOS.run_step_async({"name": name}, body)
-
-    async def _interruptible(self, act: Act) -> JSON:
-        """The end does not wait for a deployment: cancelled here, the run stays as it is and goes on at the next start."""
-        work = asyncio.ensure_future(act())
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise asyncio.CancelledError
-            return work.result()
-        finally:
-            for task in (work, closing):
-                task.cancel()
-            await asyncio.gather(work, closing, return_exceptions=True)
-
-    def _stop_when_closing(self) -> None:
-        if self._closing.is_set():
-            raise asyncio.CancelledError
-
-
 # ---------------------------------------------------------------- the engine
 
 
@@ -173,15 +92,16 @@ class Engine:
     """Runs requests durably. One per process, because DBOS is; it can be opened again after it was closed."""
 
     _opened: ClassVar[bool] = False
-    enqueue = staticmethod(enqueue)
 
     def __init__(self, store: Store, world: World, *, executor_id: str, tuning: Tuning) -> None:
         self._store = store
         self._world = world
         self._executor_id = executor_id
         self._tuning = tuning
-        self._closing = asyncio.Event()
+        self._lease: Lease | None = None
+        self._slots = asyncio.Semaphore(tuning.concurrency)
         self._runs: set[asyncio.Task[Any]] = set()
+        self._workflow: Callable[[str, int], Coroutine[Any, Any, None]] = self._run
 
     @classmethod
     @asynccontextmanager
@@ -200,7 +120,6 @@ class Engine:
         if cls._opened:
             raise StartError("Durable execution runs already in this process.")
         world = World(
-            ledger=store.ledger,
             find_request=store.find_request,
             commands=commands,
             backends=backends,
@@ -226,8 +145,8 @@ class Engine:
         stack.callback(logging.getLogger("dbos").removeFilter, quiet)
         system = system_engine(self._store.engine, application_name=f"{APPLICATION_NAME}-engine")
         stack.callback(system.dispose)
-        await asyncio.to_thread(_prepare_tables, system, self._tuning)
-        lease = await self._register(stack)
+        await asyncio.to_thread(_prepare_tables, system)
+        await self._register(stack)
         DBOS(
             config={
                 "name": APPLICATION_NAME,
@@ -242,65 +161,97 @@ class Engine:
             }
         )
         stack.push_async_callback(_shut_down)
-        journal = _Journal(await self._open_datasource(stack), self._closing)
 
         async def run_request(request_id: str, run: int) -> None:
-            await self._run(Saga(request_id, run, world=self._world, journal=journal))
+            await self._run(request_id, run)
 
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=self._tuning.most_recoveries)(run_request)
+        decorated = DBOS.workflow(name=WORKFLOW, max_recovery_attempts=self._tuning.most_recoveries)
+        self._workflow = decorated(run_request)
         DBOS.launch()
-        if lease is not None:
-            await stack.enter_async_context(lease.kept())
+        if self._lease is not None:
+            await stack.enter_async_context(self._lease.kept())
         stack.push_async_callback(self._drain)
+        starting = asyncio.create_task(self._start_what_is_decided(), name="engine-start")
+        stack.push_async_callback(_ended, starting)
 
-    async def _register(self, stack: AsyncExitStack) -> Lease | None:
+    async def _register(self, stack: AsyncExitStack) -> None:
         """Become a replica that others watch, before there is any work that could be lost."""
         if self._store.engine.dialect.name == "sqlite":
-            return None
-        lease = Lease(
+            return
+        self._lease = Lease(
             self._store.engine,
             self._executor_id,
-            queue=QUEUE,
             seconds=self._tuning.lease_seconds,
             most_takeovers=self._tuning.most_recoveries,
         )
-        await lease.register()
-        stack.push_async_callback(lease.release)
-        return lease
+        await self._lease.register()
+        stack.push_async_callback(self._lease.release)
 
-    async def _open_datasource(self, stack: AsyncExitStack) -> AsyncSQLAlchemyDatasource:
-        """SQLite: the store's own engine, so that there is one way to write. PostgreSQL: psycopg, because DBOS knows by its
-        errors which transactions to repeat when the database was away."""
-        url, sqlite = self._store.engine.url, self._store.engine.dialect.name == "sqlite"
-        datasource = await AsyncSQLAlchemyDatasource.create(
-            url.render_as_string(hide_password=False),
-            engine_kwargs={
-                "pool_pre_ping": True,
-                "connect_args": postgresql_connect_args(f"{APPLICATION_NAME}-runs"),
-            },
-            engine=self._store.engine if sqlite else None,
-            schema=DBOS_SCHEMA,
-            serializer=SERIALIZER,
-        )
-        if not sqlite:
-            stack.push_async_callback(datasource.engine.dispose)
-        return datasource
+    # ---------------------------------------------------------------- runs
 
-    async def _run(self, saga: Saga) -> None:
+    async def _start_what_is_decided(self) -> None:
+        """Every decision of this process as soon as it is committed; now and then whatever was left without a run."""
+        loop = asyncio.get_running_loop()
+        sweep_at = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(sweep_at):
+                    request_id = await self._store.queued.get()
+            except TimeoutError:
+                await self._patiently(self.sweep())
+                sweep_at = loop.time() + self._tuning.sweep_seconds
+            else:
+                await self._patiently(self._start_latest(request_id))
+
+    async def _patiently(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except (TemporaryBackendError, SQLAlchemyError, OSError) as error:
+            # The rows say what there is to do; the next sweep finds it.
+            log.warning("workflow.start_delayed", error=type(error).__name__)
+
+    async def _start_latest(self, request_id: str) -> None:
+        """What was said before a commit that failed is no run: the row decides."""
+        request = await self._store.find_request(request_id)
+        if request is not None and request.state in _WORKING:
+            await self._start_run(request)
+
+    async def _start_run(self, request: Request) -> None:
+        """Once, wherever it was started before: DBOS starts no two workflows of one id."""
+        with SetWorkflowID(f"{request.id}.{request.run}"):
+            await DBOS.start_workflow_async(self._workflow, request.id, request.run)
+
+    async def _run(self, request_id: str, run: int) -> None:
         task = asyncio.current_task()
         assert task is not None, "DBOS runs every workflow as a task"
         self._runs.add(task)
         task.add_done_callback(self._runs.discard)
-        await saga.execute()
+        async with self._slots:
+            await Saga(request_id, run, world=self._world, write=self._write).execute()
+
+    async def _write(self, change: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """A run has nobody to tell that the database is away: it waits, and writes when it is back."""
+        failures = 0
+        while True:
+            try:
+                return await self._store.write(lambda tx: self._as_the_owner(tx, change))
+            except TemporaryBackendError as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("workflow.database_away", why=error.sentence)
+                await asyncio.sleep(min(FIRST_PAUSE_SECONDS * 2 ** min(failures, 10), LONGEST_PAUSE_SECONDS))
+
+    async def _as_the_owner(self, tx: Transaction, change: Callable[[Transaction], Awaitable[T]]) -> T:
+        if self._lease is not None:
+            await self._lease.hold(tx.session)
+        return await change(tx)
 
     async def _drain(self) -> None:
-        """Interrupt steps and let transactions end. Nothing is marked: the runs are to go on, here or elsewhere."""
-        self._closing.set()
+        """Interrupt the runs; what was handed to the writer is written. Nothing is marked: they go on, here or elsewhere."""
+        for task in self._runs:
+            task.cancel()
         if self._runs:
-            _, late = await asyncio.wait(set(self._runs), timeout=self._tuning.drain_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            await asyncio.wait(set(self._runs), timeout=self._tuning.drain_seconds)
 
     def wake(self, *, request_id: str, service: str) -> int:
         """Steps of this process that wait for something about it look again now. Returns how many."""
@@ -309,7 +260,7 @@ class Engine:
     # ---------------------------------------------------------------- what nobody runs
 
     async def sweep(self, limit: int = 100) -> int:
-        """Nothing stays "running" for ever: stop what DBOS has given up, enqueue what has no workflow. Returns how many."""
+        """Nothing stays "running" for ever: stop what DBOS has given up, start what has no workflow. Returns how many."""
         requests = await self._store.list_open(states=_WORKING, limit=limit)
         if not requests:
             return 0
@@ -318,10 +269,10 @@ class Engine:
         statuses = {workflow.workflow_id: workflow.status for workflow in found}
         swept = 0
         for request, workflow_id in zip(requests, ids, strict=True):
-            swept += await self._sweep_one(request, workflow_id, statuses.get(workflow_id))
+            swept += await self._sweep_one(request, statuses.get(workflow_id))
         return swept
 
-    async def _sweep_one(self, request: Request, workflow_id: str, status: str | None) -> bool:
+    async def _sweep_one(self, request: Request, status: str | None) -> bool:
         if status in _LIVE:
             return False
         # The run may have ended between the two looks; then the request says so by now.
@@ -329,22 +280,16 @@ class Engine:
         if current is None or current.run != request.run or current.state not in _WORKING:
             return False
         if status is None:
-            log.warning("workflow.enqueued_again", request_id=request.id, run=request.run)
-            await self._store.write(lambda tx: _enqueue_again(tx, workflow_id, request.id))
+            log.info("workflow.started_late", request_id=request.id, run=request.run)
+            await self._start_run(request)
         else:
             log.error("workflow.stopped", request_id=request.id, run=request.run, status=status)
             await self._store.write(lambda tx: self._give_up(tx, request))
         return True
 
-    async def _give_up(self, tx: Transaction, request: Request) -> None:
-        await self._world.ledger.finish(
-            tx.session,
-            request.id,
-            run=request.run,
-            state=RequestState.STOPPED,
-            outcome=_GIVEN_UP,
-            now=tx.now,
-        )
+    @staticmethod
+    async def _give_up(tx: Transaction, request: Request) -> None:
+        await ledger.finish(tx, request.id, run=request.run, state=RequestState.STOPPED, outcome=_GIVEN_UP)
 
     async def forget(self, before: datetime, limit: int = 500) -> int:
         """Delete the engine's rows of runs that ended before then; requests and audit events stay. Returns how many."""
@@ -360,24 +305,13 @@ class Engine:
         return len(ended)
 
 
-async def _enqueue_again(tx: Transaction, workflow_id: str, request_id: str) -> None:
-    connection = await tx.session.connection()
-    await connection.run_sync(enqueue, workflow_id, request_id)
-
-
-def _prepare_tables(system: sa.Engine, tuning: Tuning) -> None:
-    """DBOS's tables and our queue, before the start: a queue registered later is only found a second later."""
+def _prepare_tables(system: sa.Engine) -> None:
     DBOS.migrate(system.url.render_as_string(hide_password=False), schema=DBOS_SCHEMA)
-    client = DBOSClient(
-        system_database_engine=system,
-        dbos_system_schema=DBOS_SCHEMA,
-        serializer=SERIALIZER,
-        application_name=APPLICATION_NAME,
-    )
-    client.register_queue(
-        QUEUE, worker_concurrency=tuning.concurrency, polling_interval_sec=tuning.poll_seconds
-    )
-    client.destroy()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _shut_down() -> None:

@@ -8,6 +8,7 @@ no table.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from bot.errors import ConflictError, TemporaryBackendError
 T = TypeVar("T")
 Work = Callable[[AsyncSession], Awaitable[T]]
 
-BATCH_LIMIT = 64
-"""Writers that share one commit at most: enough to make its cost small, few enough to keep the lock short."""
+BATCH_SECONDS = 0.02
+"""After so long nobody joins any more: many share a commit, and whoever waits for the lock waits for little."""
 
 
 @dataclass
@@ -46,9 +47,11 @@ class _Job:
 class GroupWriter:
     """The one who writes. `submit` returns when the work is committed; use it inside `async with`."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], lock: asyncio.Lock) -> None:
         self._sessions = sessions
-        self._queue: asyncio.Queue[_Job | None] = asyncio.Queue()
+        self._lock = lock
+        self._jobs: deque[_Job] = deque()
+        self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._open = False
 
@@ -60,7 +63,7 @@ class GroupWriter:
     async def __aexit__(self, *_: object) -> None:
         """Commit what was submitted, then stop; whatever comes later is refused."""
         self._open = False
-        self._queue.put_nowait(None)
+        self._arrived.set()
         if self._task is not None:
             await self._task
 
@@ -71,29 +74,25 @@ class GroupWriter:
                 "The bot is stopping; nothing was recorded.", backend="database", fix="Try again in a moment."
             )
         job = _Job(work, asyncio.get_running_loop().create_future())
-        self._queue.put_nowait(job)
+        self._jobs.append(job)
+        self._arrived.set()
         answer: T = await job.answer
         return answer
 
     async def _drain(self) -> None:
-        while (first := await self._queue.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < BATCH_LIMIT and not self._queue.empty():
-                job = self._queue.get_nowait()
-                if job is None:
-                    last = True
-                    break
-                batch.append(job)
-            await self._commit(batch)
-            if last:
-                return
+        while self._open or self._jobs:
+            await self._arrived.wait()
+            if self._jobs:
+                async with self._lock:
+                    await self._commit()
+            elif self._open:
+                self._arrived.clear()
 
-    async def _commit(self, batch: list[_Job]) -> None:
+    async def _commit(self) -> None:
+        batch: list[_Job] = []
         try:
             async with self._sessions() as session, session.begin():
-                for job in batch:
-                    if not job.answer.cancelled():
-                        await _attempt(session, job)
+                await self._work(session, batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the writer goes on
             failure = translate(error)
             for job in batch:
@@ -101,12 +100,30 @@ class GroupWriter:
         for job in batch:
             job.settle()
 
+    async def _work(self, session: AsyncSession, batch: list[_Job]) -> None:
+        """Whoever waits, and whoever comes meanwhile, as long as the transaction is young."""
+        loop = asyncio.get_running_loop()
+        closes_at = loop.time() + BATCH_SECONDS
+        while self._jobs and (not batch or loop.time() < closes_at):
+            job = self._jobs.popleft()
+            if job.answer.cancelled():
+                continue
+            batch.append(job)
+            # One that is alone needs no savepoint: when it fails, everything that is rolled back is its own.
+            await (_attempt if self._jobs or len(batch) > 1 else _do)(session, job)
+            # Statements may run in place (bot.sqlite_in_place): others have a turn between two writers.
+            await asyncio.sleep(0)
+
+
+async def _do(session: AsyncSession, job: _Job) -> None:
+    job.result = await job.work(session)
+
 
 async def _attempt(session: AsyncSession, job: _Job) -> None:
     """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
     try:
         async with session.begin_nested():
-            job.result = await job.work(session)
+            await _do(session, job)
     except Exception as error:
         if is_outage(error):
             # A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and

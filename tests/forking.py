@@ -23,7 +23,7 @@ from typing import Any
 
 POLL_SECONDS = 0.01
 PRELOADED = ("crash_child", "toy_crash", "toy_replica")
-DRIVERS = {"aiosqlite": "sqlite", "asyncpg": "postgresql", "psycopg": "postgresql"}
+DRIVERS = {"asyncpg": "postgresql", "psycopg": "postgresql"}
 
 
 @dataclass(frozen=True)

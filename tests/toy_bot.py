@@ -13,9 +13,9 @@ from bot.command import Backends, Command
 from bot.domain import Plan, Platform, Request, RequestState, plan_hash
 from bot.replanned import Replanned, Same
 from bot.store import NewRequest, Proposal, Store
-from bot.workflow import Engine, Tuning, enqueue
+from bot.workflow import Engine, Tuning
 
-QUICK = Tuning(poll_seconds=0.05, drain_seconds=5.0, lease_seconds=1.5)
+QUICK = Tuning(poll_seconds=0.05, drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=1.5)
 ENDED = frozenset(
     {
         RequestState.SUCCEEDED,
@@ -103,7 +103,7 @@ async def toy_bot(
 ) -> AsyncIterator[ToyBot]:
     """The database at `url` must be migrated."""
     async with (
-        Store.open(url, clock=utc_now, enqueue=enqueue) as store,
+        Store.open(url, clock=utc_now) as store,
         Engine.open(
             store,
             commands={command.name: command},

@@ -26,7 +26,9 @@ from toy_world import World, toy_command, toy_plan
 from bot.domain import OnFailure, Plan, Request
 from bot.workflow import Tuning
 
-TUNING = Tuning(poll_seconds=0.02, drain_seconds=5.0, lease_seconds=0.6, most_recoveries=20)
+TUNING = Tuning(
+    poll_seconds=0.02, drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=0.6, most_recoveries=20
+)
 PLAYED = "played.jsonl"
 NEVER_REACHED = 3
 """Exit code of a process that ended its work before the change it was to die at."""

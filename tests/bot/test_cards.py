@@ -12,9 +12,8 @@ import pytest
 from database import Clock
 from requests_made import LENA, approval_gate, awaiting, ballot, new_request, plan, proposal, queued
 from slack_sdk.web.async_client import AsyncWebClient
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot import manifest
+from bot import ledger, manifest
 from bot.cards import Cards
 from bot.domain import Card, CardKind, Request, RequestState
 from bot.metrics import Metrics
@@ -22,6 +21,7 @@ from bot.pace import Pace
 from bot.registry import load_commands
 from bot.store import CardTarget, Proposal, Store
 from bot.tasks import Tasks
+from bot.transaction import Transaction
 from playground.actor import shown_text
 from playground.messages import Message
 from playground.server import Playground
@@ -272,12 +272,12 @@ async def test_an_archived_channel_does_not_stop_the_other_copies(office: Office
 
 async def fail(office: Office, request: Request) -> None:
     """The run starts, its step fails, everything is undone."""
-    ledger, now = office.store.ledger, office.clock()
-    async with AsyncSession(office.store.engine, expire_on_commit=False) as session, session.begin():
-        await ledger.begin(session, request.id, run=1, now=now)
-        await ledger.finish(
-            session, request.id, run=1, now=now, state=RequestState.UNDONE, outcome="It degraded."
-        )
+
+    async def run(tx: Transaction) -> None:
+        await ledger.begin(tx, request.id, run=1)
+        await ledger.finish(tx, request.id, run=1, state=RequestState.UNDONE, outcome="It degraded.")
+
+    await office.store.write(run)
 
 
 def announced() -> Proposal:

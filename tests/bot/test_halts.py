@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from database import Clock
 from requests_made import ALICE, OMAR, queued
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import ledger
 from bot.command import Done
 from bot.domain import Choice, Halt, Request
 from bot.errors import ConflictError
@@ -21,13 +21,11 @@ RUN = {"run": 1}
 class Run:
     """What the engine writes of request r1, each in a transaction of its own."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    async def write(self, method: str, *args: Any, **values: Any) -> None:
-        async with AsyncSession(self._store.engine, expire_on_commit=False) as session, session.begin():
-            ledger = self._store.ledger
-            await getattr(ledger, method)(session, "r1", *args, now=self._clock(), **values)
+    async def write(self, function: str, *args: Any, **values: Any) -> None:
+        await self._store.write(lambda tx: getattr(ledger, function)(tx, "r1", *args, **values))
 
     async def waits(self, halted_at: str | None) -> None:
         await self.write("step_progress", "move", detail=f"at {halted_at}", halted_at=halted_at)
@@ -37,7 +35,7 @@ class Run:
 async def run(store: Store, clock: Clock) -> Run:
     """A run whose first step waits at 1/2."""
     await queued(store)
-    started = Run(store, clock)
+    started = Run(store)
     await started.write("begin", **RUN)
     await started.write("step_started", "move", due_at=None, **RUN)
     await started.waits("1/2")

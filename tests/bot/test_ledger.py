@@ -1,4 +1,4 @@
-"""What a run writes down, in the engine's own transactions; every test on SQLite and on PostgreSQL."""
+"""What a run writes down; every test on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,40 +9,34 @@ from typing import Any, TypeVar
 import pytest
 from database import Clock
 from requests_made import ALICE, approval_gate, ballot, new_request, plan, proposal, queued
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot import ledger
 from bot.command import Done
 from bot.domain import DeploymentRecord, Link, Record, Request, RequestState, Service, StepState, plan_hash
 from bot.errors import ConflictError, NotFoundError
-from bot.ledger import Ledger
 from bot.store import Store
+from bot.transaction import Transaction
 
 T = TypeVar("T")
 RUN = {"run": 1}
 
 
-async def commit(store: Store, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    """One transaction of the engine."""
-    async with AsyncSession(store.engine, expire_on_commit=False) as session, session.begin():
-        return await work(session)
-
-
 class Engine:
     """Calls the ledger as the engine does: a transaction for each call, and each call made twice."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(Ledger, name)
+        function = getattr(ledger, name)
 
         async def twice(*args: Any, **kwargs: Any) -> Any:
-            async def call(session: AsyncSession) -> Any:
-                return await method(self._store.ledger, session, "r1", *args, now=self._clock(), **kwargs)
+            async def call(tx: Transaction) -> Any:
+                return await function(tx, "r1", *args, **kwargs)
 
-            first = await commit(self._store, call)
+            first = await self._store.write(call)
             before = await self._store.audit_head()
-            again = await commit(self._store, call)
+            again = await self._store.write(call)
             assert await self._store.audit_head() == before, f"{name} wrote twice"
             assert again == first, f"{name} answered otherwise the second time"
             return first
@@ -51,8 +45,8 @@ class Engine:
 
 
 @pytest.fixture
-def engine(store: Store, clock: Clock) -> Engine:
-    return Engine(store, clock)
+def engine(store: Store) -> Engine:
+    return Engine(store)
 
 
 async def run_events(store: Store) -> list[str]:
@@ -184,16 +178,17 @@ async def test_progress_dirties_the_cards_only_when_its_text_is_another_one(
     assert await revision() == before + 1
 
 
-async def test_the_cards_pump_is_woken_after_the_engines_commit_and_not_before(
-    store: Store, clock: Clock
-) -> None:
+async def test_the_cards_pump_is_woken_after_the_runs_commit_and_not_before(store: Store) -> None:
     await queued(store)
     store.dirty.clear()
-    async with AsyncSession(store.engine) as session:
-        async with session.begin():
-            await store.ledger.begin(session, "r1", run=1, now=clock.now)
-            assert not store.dirty.is_set()
-        assert store.dirty.is_set()
+
+    async def begin(tx: Transaction) -> None:
+        await ledger.begin(tx, "r1", run=1)
+        assert not store.dirty.is_set()
+
+    await store.write(begin)
+
+    assert store.dirty.is_set()
 
 
 # ---------------------------------------------------------------- failing, undoing
@@ -325,10 +320,9 @@ async def test_an_old_version_is_not_planned_anew(store: Store, clock: Clock) ->
     request = await queued(store)
 
     with pytest.raises(ConflictError, match="was not made anew"):
-        await commit(
-            store,
-            lambda session: store.ledger.replan(
-                session,
+        await store.write(
+            lambda tx: ledger.replan(
+                tx,
                 "r1",
                 version=request.version - 1,
                 plan=plan(),
@@ -336,8 +330,7 @@ async def test_an_old_version_is_not_planned_anew(store: Store, clock: Clock) ->
                 plan_hash="0" * 64,
                 plan_changes=(),
                 due_at=None,
-                now=clock.now,
-            ),
+            )
         )
 
 

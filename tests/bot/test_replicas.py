@@ -22,7 +22,7 @@ from bot.domain import JSON, RequestState
 from bot.replicas import FENCED_EXIT_CODE
 from bot.store import Store
 from bot.tables import ReplicaRow, TakeoverRow
-from bot.workflow import Tuning, enqueue
+from bot.workflow import Tuning
 
 SECONDS = 60.0
 
@@ -68,7 +68,7 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
 ) -> None:
     world = World(tmp_path / "world.db")
     async with (
-        Store.open(url, clock=utc_now, enqueue=enqueue) as store,
+        Store.open(url, clock=utc_now) as store,
         replica(forker, url, tmp_path) as first,
     ):
         # Only what ToyBot asks of the store is used: this process runs nothing itself.
@@ -104,7 +104,7 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
 async def test_two_replicas_share_the_work(url: str, forker: Forker, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     async with (
-        Store.open(url, clock=utc_now, enqueue=enqueue) as store,
+        Store.open(url, clock=utc_now) as store,
         replica(forker, url, tmp_path),
         replica(forker, url, tmp_path),
     ):

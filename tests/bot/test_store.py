@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import sqlalchemy as sa
 from database import Clock
 from requests_made import ALICE, LENA, OMAR, approval_gate, awaiting, ballot, new_request, proposal, queued
 
+from bot import ledger
 from bot.domain import CardKind, Decision, RequestState
 from bot.errors import ConflictError, NotFoundError
 from bot.store import CardTarget, Store
@@ -172,36 +172,14 @@ async def test_the_approval_that_completes_the_gates_queues_the_run(store: Store
     assert (await events(store))[-1] == "request.approved"
 
 
-async def test_decision_event_and_enqueued_run_are_one_commit(store: Store) -> None:
-    def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> None:
-        connection.execute(sa.text("CREATE TABLE IF NOT EXISTS fake_runs (id TEXT, request TEXT)"))
-        connection.execute(
-            sa.text("INSERT INTO fake_runs VALUES (:w, :r)"), {"w": workflow_id, "r": request_id}
-        )
-
-    store.enqueue_with(enqueue)
+async def test_a_decision_is_the_next_run_and_whoever_starts_runs_is_told(store: Store) -> None:
     request = await awaiting(store)
 
-    await store.decide("r1", ballot(request))
+    decided = await store.decide("r1", ballot(request))
 
-    async with store.engine.connect() as connection:
-        assert (await connection.execute(sa.text("SELECT * FROM fake_runs"))).all() == [("r1.1", "r1")]
-    assert store.queued.is_set()
-
-
-async def test_a_run_that_cannot_be_enqueued_leaves_the_decision_undone(store: Store) -> None:
-    def enqueue(connection: sa.Connection, workflow_id: str, request_id: str) -> None:
-        raise RuntimeError("the engine is away")
-
-    request = await awaiting(store)
-    store.enqueue_with(enqueue)
-    before = await store.audit_head()
-
-    with pytest.raises(RuntimeError, match="the engine is away"):
-        await store.decide("r1", ballot(request))
-
-    assert await store.get_request("r1") == request
-    assert await store.audit_head() == before
+    assert (decided.state, decided.run) == (RequestState.QUEUED, 1)
+    assert store.queued.get_nowait() == "r1"
+    assert store.queued.empty()
 
 
 async def test_a_denial_ends_the_request_with_its_reason(store: Store) -> None:
@@ -319,8 +297,8 @@ async def test_a_stopped_request_is_retried_or_undone_by_choice(store: Store) ->
     ):
         assert request.run == run
         stopped = await store.write(
-            lambda tx, run=run: store.ledger.finish(
-                tx.session, "r1", run=run, state=RequestState.STOPPED, outcome="it broke", now=tx.now
+            lambda tx, run=run: ledger.finish(
+                tx, "r1", run=run, state=RequestState.STOPPED, outcome="it broke"
             )
         )
         request = await store.stop_choice("r1", actor=ALICE, choice=choice, version=stopped.version)

@@ -163,9 +163,7 @@ async def test_a_full_disk_is_said_to_everybody_and_writing_goes_on_when_there_i
         big = {"text": "x" * 200_000}
 
         results = await asyncio.gather(
-            store.open_request(new_request("r1")),
-            store.open_request(new_request("r2", arguments=big)),
-            store.open_request(new_request("r3")),
+            *(store.open_request(new_request(f"r{n}", arguments=big)) for n in range(1, 4)),
             return_exceptions=True,
         )
 
