@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from requests_made import ALICE, awaiting, ballot, new_request
 
-from bot import audit
-from bot.audit import GENESIS, Fact, Head, Verification
+from bot import audit, stored_chain
+from bot.audit import GENESIS, Fact, Head, StoredEvent, StoredRow, Verification
 from bot.domain import AuditEvent, Gate, Plan, PlannedStep, Verdict, plan_hash
 from bot.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+WRITTEN = "its content is not what was hashed when it was written"
+FOLLOWS = "it does not follow the event before it"
 texts = st.text(max_size=20)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
+TEXTS = ("at", "actor", "event", "request_id", "service", "environment")
+CONTROLS = "".join(map(chr, range(32)))
 facts = st.builds(
     Fact,
     event=texts,
@@ -172,6 +177,72 @@ def test_times_are_written_in_utc_and_sort_as_text() -> None:
         audit.timestamp(datetime(2026, 1, 1))  # noqa: DTZ001 - the naive time is what is refused
 
 
+# ---------------------------------------------------------------- pages as they are stored
+
+
+def stored(event: AuditEvent) -> StoredRow:
+    values = {**asdict(event), "data": audit.canonical_json(event.data)}
+    row: Any = tuple(values[field.name] for field in fields(StoredEvent))
+    return row
+
+
+def found_one_by_one(rows: list[StoredRow], head: Head) -> Verification:
+    verifier = audit.Verifier(head.hash, first_sequence=head.sequence + 1)
+    for row in rows:
+        verifier.check_stored(StoredEvent(*row))
+    return verifier.close()
+
+
+@given(chains, st.data())
+def test_a_page_follows_where_it_was_written_to_follow(events: list[AuditEvent], data: Any) -> None:
+    cut = data.draw(st.integers(1, len(events) - 1))
+    head = Head(cut, events[cut - 1].hash)
+    written = "".join(getattr(event, name) for event in events[cut:] for name in TEXTS)
+
+    found = audit.follows([stored(event) for event in events[cut:]], head)
+
+    # What would have had to be escaped is left to whoever checks one by one.
+    assert found is not any(character in written for character in '"\\' + CONTROLS)
+    assert found_one_by_one([stored(event) for event in events], Head()).ok
+
+
+@given(chains, st.data())
+def test_no_page_follows_in_which_anything_was_changed(events: list[AuditEvent], data: Any) -> None:
+    rows = [stored(event) for event in events]
+    at = data.draw(st.integers(0, len(rows) - 1))
+    column = data.draw(st.integers(0, len(rows[at]) - 1))
+    other = data.draw(
+        st.none() | st.binary(max_size=3) | st.integers() | texts | st.just(f"{rows[at][column]} ")
+    )
+    assume(other != rows[at][column])
+    harmed: Any = (*rows[at][:column], other, *rows[at][column + 1 :])
+    rows[at] = harmed
+
+    assert not audit.follows(rows, Head())
+
+
+def test_columns_that_only_read_alike_when_glued_do_not_follow() -> None:
+    """Who may change rows could move the place where one column ends and the next begins, and leave what was hashed as it was."""
+    [event] = chained(Fact("a", "u", environment="e", data={"k": {"a": 1, "environment": "x", "event": "y"}}))
+    [escaped] = chained(Fact("a", "u\n"))
+    moved = {"data": '{"k":{"a":1', "environment": 'x","event":"y"}},"environment":"e'}
+    assert glued(replace(StoredEvent(*stored(event)), **moved)) == glued(StoredEvent(*stored(event)))
+
+    assert audit.follows([stored(event)], Head())
+    assert not audit.follows([changed(event, **moved)], Head())
+    assert not audit.follows([changed(escaped, actor="u\\n")], Head())
+
+
+def glued(event: StoredEvent) -> str:
+    return f'{event.data},"environment":"{event.environment}"'
+
+
+def changed(event: AuditEvent, **columns: str) -> StoredRow:
+    found = replace(StoredEvent(*stored(event)), **columns)
+    row: Any = tuple(getattr(found, field.name) for field in fields(StoredEvent))
+    return row
+
+
 # ---------------------------------------------------------------- plan hashes
 
 
@@ -226,17 +297,29 @@ async def test_the_recorded_chain_is_checked_page_by_page(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "first_bad"),
+    ("statement", "first_bad", "why"),
     [
-        ("UPDATE audit_events SET actor = 'UMALLORY' WHERE sequence = 3", 3),
-        ("UPDATE audit_events SET data = '{}' WHERE sequence = 2", 2),
-        ("DELETE FROM audit_events WHERE sequence = 4", 4),
-        ("DELETE FROM audit_events WHERE sequence >= 5", 5),
-        ("UPDATE audit_events SET sequence = 99 WHERE sequence = 6", 6),
+        ("UPDATE audit_events SET actor = 'UMALLORY' WHERE sequence = 3", 3, WRITTEN),
+        ("UPDATE audit_events SET actor = actor || '\"' WHERE sequence = 3", 3, WRITTEN),
+        ("UPDATE audit_events SET data = '{}' WHERE sequence = 2", 2, WRITTEN),
+        ("UPDATE audit_events SET data = '{' WHERE sequence = 2", 2, "its content cannot be read: .+"),
+        ("UPDATE audit_events SET hash = previous_hash WHERE sequence = 2", 2, WRITTEN),
+        ("UPDATE audit_events SET previous_hash = hash WHERE sequence = 4", 4, FOLLOWS),
+        ("DELETE FROM audit_events WHERE sequence = 4", 4, "event 4 is missing: event 5 stands in its place"),
+        ("DELETE FROM audit_events WHERE sequence = 1", 1, "event 1 is missing: event 2 stands in its place"),
+        ("DELETE FROM audit_events WHERE sequence >= 5", 5, "the chain should reach event 6 but ends at 4"),
+        (
+            "UPDATE audit_events SET sequence = 99 WHERE sequence = 6",
+            6,
+            "the chain should reach event 6 but ends at 5",
+        ),
+        ("UPDATE audit_head SET sequence = 7", 7, "the chain should reach event 7 but ends at 6"),
+        ("UPDATE audit_head SET hash = 'x'", 6, "it is not the event the chain ended with"),
     ],
 )
+@pytest.mark.parametrize("batch", [1, 2, 100])
 async def test_tampering_in_the_database_is_found_and_the_first_bad_row_named(
-    store: Store, statement: str, first_bad: int
+    store: Store, statement: str, first_bad: int, why: str, batch: int
 ) -> None:
     await store.decide("r1", ballot(await awaiting(store)))
     for n in range(2, 5):
@@ -244,10 +327,43 @@ async def test_tampering_in_the_database_is_found_and_the_first_bad_row_named(
     async with tampering(store) as connection:
         await connection.execute(sa.text(statement))
 
-    found = await store.verify_audit(batch=2)
+    found = await store.verify_audit(batch=batch)
 
     assert found.first_bad == first_bad
-    assert found.why
+    assert re.fullmatch(why, found.why)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_bytes_in_a_column_of_texts_are_found(store: Store) -> None:
+    """SQLite keeps in a column what it is given, and glues and compares bytes like the text they spell."""
+    for n in range(3):
+        await store.open_request(new_request(f"r{n}"))
+    async with tampering(store) as connection:
+        await connection.execute(
+            sa.text("UPDATE audit_events SET actor = CAST(actor AS BLOB) WHERE sequence = 2")
+        )
+
+    found = await store.verify_audit()
+
+    assert (found.first_bad, found.why[:26]) == (2, "its content cannot be hash")
+
+
+async def test_pages_are_proven_without_a_look_at_each_event(store: Store) -> None:
+    for n in range(7):
+        await store.open_request(new_request(f"r{n}"))
+    head, engine = await store.audit_head(), store._engines.bulk
+
+    assert stored_chain.follow(engine, Head(), upto=head.sequence, batch=3) == head
+    assert stored_chain.follow(engine, Head(), upto=5, batch=3).sequence == 5
+
+
+async def test_texts_that_had_to_be_escaped_are_no_fault(store: Store) -> None:
+    for n in range(6):
+        await store.open_request(new_request(f"r{n}", service='"a\\\nb"' if n == 2 else "orders"))
+    head = await store.audit_head()
+
+    assert stored_chain.follow(store._engines.bulk, Head(), upto=6, batch=2).sequence == 2
+    assert await store.verify_audit(batch=2) == Verification(count=6, head_hash=head.hash)
 
 
 async def test_an_export_holds_every_event_and_can_be_continued(store: Store) -> None:
