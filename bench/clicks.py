@@ -45,7 +45,7 @@ class Desk:
 def measure(house: House) -> Results:
     url, size = house.databases.make("sqlite", house.waiting), house.waiting
     file = url.removeprefix("sqlite:///")
-    _spread(file, size)
+    _spread(file, range(size.requests + _clicked_one_by_one(house), size.requests + size.open_requests))
     with (
         bot.fake_slack(house.cores, house.folder, limited=True) as slack,
         bot.running(
@@ -59,12 +59,18 @@ def measure(house: House) -> Results:
         return summary(load.run(_all(house, desk)))
 
 
-def _spread(file: str, size: seed.Size) -> None:
+def _clicked_one_by_one(house: House) -> int:
+    """Requests that are approved before the rush. Their runs go on and edit their cards, so they stay in a channel of their own."""
+    return house.rounds * (_alone(house) + 1)
+
+
+def _alone(house: House) -> int:
+    return 1 if house.quick else ALONE
+
+
+def _spread(file: str, numbers: range) -> None:
     """The cards of waiting requests into several channels, as those of several teams are."""
-    places = [
-        (f"CBENCH{index % CHANNELS:04d}", seed.request_id(index))
-        for index in range(size.requests, size.requests + size.open_requests)
-    ]
+    places = [(f"CBENCH{number % CHANNELS:04d}", seed.request_id(number)) for number in numbers]
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executemany("UPDATE cards SET channel_id = ? WHERE request_id = ?", places)
 
@@ -72,11 +78,10 @@ def _spread(file: str, size: seed.Size) -> None:
 async def _all(house: House, desk: Desk) -> Samples:
     samples: Samples = defaultdict(list)
     generator, numbers = load.Generator(desk.port), iter(range(desk.first, desk.last))
-    alone = 1 if house.quick else ALONE
     crowd = LEADS[:5] if house.quick else LEADS
     try:
         for _ in range(house.rounds):
-            for person in crowd[:alone]:
+            for person in crowd[: _alone(house)]:
                 found = await generator.at_once(_sent(click, desk, [(person, next(numbers))]))
                 samples["one click"].append(found.milliseconds(50))
             number = next(numbers)

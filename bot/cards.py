@@ -37,6 +37,8 @@ IDLE_SECONDS = 5.0
 BATCH = 50
 RETRY_MOST_SECONDS = 300.0
 PATIENCE_SECONDS = 5.0
+LEAD_SECONDS = 1.0
+"""How long before its turn a card that was given back is drawn."""
 LOOKS_APART_SECONDS = 0.25
 CLAIM_SECONDS = 60.0
 """Longer than the turn and every call of one send together may take."""
@@ -136,7 +138,7 @@ class Cards:
         if not card.ts and card.post_started_at is not None:
             card = await self._find_posted(card, thread_ts)
         if card.ts:
-            if not await self._in_turn("chat.update", card):
+            if not await self._in_turn(card):
                 return False
             await self._client.chat_update(channel=card.channel_id, ts=card.ts, **body)
             await self._store.card_sent(card.id, revision=card.revision)
@@ -145,7 +147,7 @@ class Cards:
         if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
             await self._store.card_failed(card.id, retry_at=self._later(card))
             return False
-        if not await self._in_turn("chat.postMessage", card):
+        if not await self._in_turn(card):
             return False
         await self._store.note_post_started(card.id, self._clock())
         answer = await self._client.chat_postMessage(
@@ -164,19 +166,18 @@ class Cards:
 
     async def _postponed(self, card: Card) -> bool:
         """A card whose turn is far off is given back, before anything is read for it and before its claim runs out."""
-        seconds = self._pace.seconds(_method(card), card.channel_id)
+        seconds = self._pace.book(_method(card), card.channel_id, card.id)
         if seconds <= PATIENCE_SECONDS:
             return False
-        await self._give_back(card, seconds)
+        await self._give_back(card, seconds - LEAD_SECONDS)
         return True
 
-    async def _in_turn(self, method: str, card: Card) -> bool:
-        """Wait for the channel's turn; False where others were faster and it is far off now."""
-        seconds = self._pace.take(method, card.channel_id, patience=PATIENCE_SECONDS)
-        if seconds > PATIENCE_SECONDS:
-            await self._give_back(card, seconds)
+    async def _in_turn(self, card: Card) -> bool:
+        """Wait for the card's turn; False where it is far off again, because Slack said 429 meanwhile."""
+        if await self._postponed(card):
             return False
-        await self._pace.sleep(seconds)
+        await self._pace.sleep(self._pace.book(_method(card), card.channel_id, card.id))
+        self._pace.used(card.id)
         return True
 
     async def _give_back(self, card: Card, seconds: float) -> None:

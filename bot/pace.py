@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 CHANNELS_REMEMBERED = 2000
+BOOKED_MOST = 10_000
 STRICT_SECONDS = 300.0
 """How long the documented rate is kept for the whole workspace after a 429."""
 WORKSPACE = ""
@@ -66,26 +67,41 @@ class Pace:
         self._now = now
         self._sleep = sleep
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
+        self._booked: dict[str, float] = {}
 
-    def seconds(self, method: str, channel_id: str) -> float:
-        """Until this channel's next turn; nothing is taken."""
-        now = self._now()
-        return max((bucket.seconds(now) for bucket in self._counting(method, channel_id)), default=0.0)
-
-    def take(self, method: str, channel_id: str, *, patience: float) -> float:
+    def take(self, method: str, channel_id: str, *, patience: float = float("inf")) -> float:
         """Seconds to wait for this channel's turn; the turn is taken only when that is within `patience`."""
-        seconds = self.seconds(method, channel_id)
+        now, buckets = self._now(), list(self._counting(method, channel_id))
+        seconds = max((bucket.seconds(now) for bucket in buckets), default=0.0)
         if seconds <= patience:
-            for bucket in self._counting(method, channel_id):
+            for bucket in buckets:
                 bucket.tokens -= 1
         return seconds
+
+    def book(self, method: str, channel_id: str, name: str) -> float:
+        """Seconds until the turn of `name`, which keeps it until it is `used`: who comes back for it has lost nothing."""
+        now = self._now()
+        if name not in self._booked:
+            if len(self._booked) >= BOOKED_MOST:
+                self._booked = {one: at for one, at in self._booked.items() if at > now}
+            self._booked[name] = now + self.take(method, channel_id)
+        return max(0.0, self._booked[name] - now)
+
+    def used(self, name: str) -> None:
+        self._booked.pop(name, None)
 
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:
             await self._sleep(seconds)
 
     def hold(self, method: str, channel_id: str, *, seconds: float) -> None:
-        """Slack said 429: nothing more of this kind before `seconds` have passed; of posts, to this channel."""
+        """Slack said 429: nothing more of this kind before `seconds` have passed; of posts, to this channel.
+
+        What was booked is booked anew.
+        """
+        self._booked.clear()
+        for (of, _), debtor in self._buckets.items():
+            debtor.tokens = max(debtor.tokens, 0.0) if of == method else debtor.tokens
         bucket = self._bucket(method, channel_id if method == "chat.postMessage" else WORKSPACE)
         bucket.tokens, bucket.at = 1.0, self._now() + seconds
         bucket.strict_until = bucket.at + STRICT_SECONDS
