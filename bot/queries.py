@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, literal, select, tuple_, type_coerce
+from sqlalchemy import ColumnElement, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from bot.audit import Head, StoredEvent, storable_text, timestamp
+from bot.audit import Head, storable_text, timestamp
 from bot.domain import OPEN_STATES, AuditEvent, Card, DeploymentRecord, Request, RequestState, Service
 from bot.rows import FRAGMENT_LENGTH, searchable, to_card, to_deployment, to_entity, to_event, to_service
 from bot.tables import (
@@ -195,23 +195,6 @@ async def audit_page(session: AsyncSession, *, after: int, upto: int, limit: int
         .limit(limit)
     )
     return [to_event(row) for row in await session.scalars(statement)]
-
-
-async def stored_page(session: AsyncSession, *, after: int, upto: int, limit: int) -> list[StoredEvent]:
-    """The same page as it is stored, for checking: no row becomes an object of the ORM, and no JSON is parsed."""
-    table = AuditEventRow
-    before: list[Any] = [
-        *(table.sequence, table.at, table.actor, table.event),
-        *(table.request_id, table.service, table.environment),
-    ]
-    statement = (
-        select(*before, type_coerce(col(table.data), Text), col(table.previous_hash), col(table.hash))
-        .where(col(table.sequence) > after, col(table.sequence) <= upto)
-        .order_by(col(table.sequence))
-        .limit(limit)
-    )
-    found: Sequence[Any] = (await session.execute(statement)).all()
-    return [StoredEvent(*row) for row in found]
 
 
 # ---------------------------------------------------------------- catalog

@@ -46,15 +46,16 @@ async def verify(read: Read, engine: Engine, *, batch: int) -> audit.Verificatio
         async with translated():
             reached = await asyncio.to_thread(stored_chain.follow, engine, known, upto=upto, batch=batch)
         verifier.go_on(reached)
-        if reached.sequence < upto and not await _look_at(read, verifier, upto=head.sequence, batch=batch):
+        if reached.sequence < upto and not await _look_at(engine, verifier, upto=head.sequence, batch=batch):
             break
     return verifier.close(head)
 
 
-async def _look_at(read: Read, verifier: audit.Verifier, *, upto: int, batch: int) -> bool:
+async def _look_at(engine: Engine, verifier: audit.Verifier, *, upto: int, batch: int) -> bool:
     """The next events, one by one. False where one is not as written, or where there are no more."""
-    async with read() as session:
-        page = await queries.stored_page(session, after=verifier.head.sequence, upto=upto, limit=batch)
+    after = verifier.head.sequence
+    async with translated():
+        page = await asyncio.to_thread(stored_chain.page, engine, after=after, upto=upto, limit=batch)
     return bool(page) and all(map(verifier.check_stored, page))
 
 
