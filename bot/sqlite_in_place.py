@@ -50,7 +50,7 @@ class _Connection(sqlite3.Connection):
         # Not the loop's own pool: whoever fills or closes that one must not hold up a commit.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
 
-    def cursor(self, factory: object = None) -> Any:
+    def cursor(self, _factory: object = None, /) -> Any:
         return super().cursor(_Cursor)
 
     def commit(self) -> None:

@@ -24,7 +24,6 @@ WRITES = re.compile(
     r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM|CREATE TABLE(?: IF NOT EXISTS)?)\s+([\w.\"]+)",
     re.IGNORECASE,
 )
-ENTRY = re.compile(r"(?:look again|begin|finish|note|(?:mark|do|undo):[\w:-]+)")
 EVENT = re.compile(r"(?:request|run|step|undo|service|deployment)\.\w+")
 STEP = re.compile(r'"step":"([\w-]+)"')
 ON_ITS_OWN = frozenset({"replicas", "queues", "application_versions", "alembic_version"})
@@ -124,11 +123,9 @@ class Points:
 
 
 def _content(table: str, parameters: Any) -> str:
-    """What a statement writes: the journal entry or the audit event it records, else the name of its table."""
+    """What a statement writes: the audit event it records, else the name of its table."""
     values = list(parameters.values()) if isinstance(parameters, dict) else list(_flat(parameters))
     words = [value for value in values if isinstance(value, str)]
-    if table == "operation_outputs":
-        return next((word for word in words if ENTRY.fullmatch(word)), table)
     if table == "audit_events":
         event = next((word for word in words if EVENT.fullmatch(word)), table)
         step = next((found.group(1) for word in words if (found := STEP.search(word))), "")
@@ -147,10 +144,9 @@ def _flat(parameters: Any) -> Any:
 
 
 def commit_name(content: list[str]) -> str:
-    """The most telling of what was written: facts before journal entries before tables."""
+    """The most telling of what was written: facts before tables."""
     facts = [one for one in content if EVENT.match(one)]
-    entries = [one for one in content if ENTRY.fullmatch(one)]
-    return ", ".join(dict.fromkeys(facts or entries or sorted(set(content))))
+    return ", ".join(dict.fromkeys(facts or sorted(set(content))))
 
 
 def _program(argv: Any) -> str:

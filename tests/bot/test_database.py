@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -14,7 +13,6 @@ from database import Clock, PostgreSQL
 from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from bot import lifecycle
 from bot.database import async_url, file_lock, migrate, sync_url
 from bot.errors import StartError, TemporaryBackendError
 from bot.store import Store

@@ -26,6 +26,9 @@ COMES_AND_GOES = ("cards", "chat.update", "workflow_status")
 """How often a card is drawn anew or the queue looked at depends on how fast the rest is: the last such points may not be reached."""
 REDRAWN = 8
 
+MADE_REPOSITORY = "step.done repository, service.created, step.started application 1"
+HEALTHY = "step.done healthy, deployment.recorded, request.succeeded 1"
+DEPLOYED = "step.done deploy, deployment.recorded, request.succeeded 1"
 SELECTED = {
     "sqlite": {
         "create": (
@@ -35,32 +38,34 @@ SELECTED = {
             "after chat.postMessage 1",
             "after request.confirmed 1",
             "before git fast-import 1",
-            "before do:repository 1",
-            "after step.done repository, service.created 1",
+            f"before {MADE_REPOSITORY}",
+            f"after {MADE_REPOSITORY}",
             "before start of a service 1",
-            "after do:application 1",
-            "before do:catalog 1",
-            "before step.done healthy, deployment.recorded 1",
-            "after request.succeeded 1",
+            "before step.done application, step.started catalog 1",
+            "after step.done application, step.started catalog 1",
+            f"before {HEALTHY}",
+            f"after {HEALTHY}",
         ),
-        "database": ("before do:claim 1",),
-        "undo": ("before undo:application 1", "after undo.done repository, service.forgotten 1"),
+        "database": ("before step.done claim, step.started application 1",),
+        "undo": (
+            "before undo.done application, undo.started repository 1",
+            "after undo.done repository, service.forgotten, request.undone 1",
+        ),
         "promote": (
             "before request.approved 1",
             "after request.approved 1",
             "after step.started application 1",
             "before git update-ref 1",
-            "before do:release 1",
+            "before step.done release, step.started deploy 1",
             "before start of a service 2",
-            "before do:deploy 1",
             "after chat.postMessage 3",
-            "before request.succeeded 1",
+            f"before {DEPLOYED}",
         ),
-        "degraded": ("before undo:deploy 1", "after chat.postMessage 4"),
+        "degraded": ("after step.failed deploy, undo.started deploy 1", "after chat.postMessage 4"),
     },
     "postgresql": {
-        "create": ("before do:repository 1", "after request.confirmed 1"),
-        "promote": ("after request.approved 1", "before do:deploy 1"),
+        "create": (f"before {MADE_REPOSITORY}", "after request.confirmed 1"),
+        "promote": ("after request.approved 1", f"before {DEPLOYED}"),
     },
 }
 PLAYED = [
@@ -77,7 +82,9 @@ def points_of(story: str, engine: str, undisturbed: Played) -> list[tuple[str, .
     if story == "database":
         # All else is as in `create`.
         points = points[
-            points.index("after step.started claim 1") : points.index("after mark:claim:do-ended 1")
+            points.index(f"after {MADE_REPOSITORY.replace('application', 'claim')}") : points.index(
+                "before step.done claim, step.started application 1"
+            )
         ]
     points = [point for point in points if not drawn_often_enough(point)]
     return [

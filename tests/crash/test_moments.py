@@ -14,6 +14,7 @@ from forking import Forker
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
+MADE_REPOSITORY = "step.done repository, service.created, step.started application 1"
 ON_SQLITE = pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 
 
@@ -63,7 +64,7 @@ async def test_an_orderly_stop_leaves_the_work_to_the_next_start(
 ) -> None:
     async with Workshop.open(tmp_path, forker, new_database) as workshop:
         undisturbed = await workshop.live(STORIES["create"], (None, ""), ())
-        for point in ("after request.opened 1", "before do:repository 1", "after step.started application 1"):
+        for point in ("after request.opened 1", "before git fast-import 1", f"after {MADE_REPOSITORY}"):
             played = await workshop.live(STORIES["create"], (None, ""), (f"stop {point}",))
             assert played.deaths == [0], f"told to stop {point}, it did not end in order\n{played.log}"
             assert played.last == 0
