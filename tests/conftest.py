@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from database import Clock, PostgreSQL, running_postgresql
 from forking import Forker
 
@@ -26,6 +28,19 @@ def pytest_configure() -> None:
         "no-deadline", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("no-deadline")
+    # A traceback in colour with everybody's local variables takes half a second to draw, and nobody looks at it.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: no collection of garbage need look at it again."""
+    gc.freeze()
+    gc.enable()
 
 
 ENGINES = ("sqlite", "postgresql")

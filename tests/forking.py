@@ -7,7 +7,9 @@ the one that forks: it has no thread and no event loop, it answers each line of 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -23,6 +25,12 @@ from typing import Any
 
 POLL_SECONDS = 0.01
 PRELOADED = ("crash_child", "toy_crash", "toy_replica")
+FIRST_USED_LATE = (
+    "anyio._backends._asyncio",
+    "apscheduler.executors.asyncio",
+    "httpcore",
+    "dbos._sys_db_sqlite",
+)
 DRIVERS = {"asyncpg": "postgresql", "psycopg": "postgresql"}
 
 
@@ -132,6 +140,13 @@ def _import_everything() -> None:
     for driver, dialect in DRIVERS.items():
         importlib.import_module(f"sqlalchemy.dialects.{dialect}.{driver}")
         importlib.import_module(driver)
+    for name in FIRST_USED_LATE:
+        importlib.import_module(name)
+    # Bolt asks who called it: the first answer in a process takes a look at the file of every module.
+    inspect.stack()
+    # Everything up to here stays: no forked process need look at it again for what could go, nor copy it for that.
+    gc.collect()
+    gc.freeze()
 
 
 def _look(codes: dict[int, int | None], child: int) -> int | None:

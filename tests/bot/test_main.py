@@ -28,10 +28,12 @@ def logging_as_before() -> Iterator[None]:
     """Every verb configures the logs of its process, and this process has other tests."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    processors = structlog.get_config()["processors"]
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    structlog.configure(processors=processors)
 
 
 @pytest.fixture
