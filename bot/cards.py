@@ -177,7 +177,7 @@ class Cards:
         if await self._postponed(card):
             return False
         await self._pace.sleep(self._pace.book(_method(card), card.channel_id, card.id))
-        self._pace.used(card.id)
+        self._pace.used(_method(card), card.id)
         return True
 
     async def _give_back(self, card: Card, seconds: float) -> None:

@@ -30,7 +30,7 @@ class Limit:
 
 
 LIMITS = {
-    "chat.postMessage": Limit(1.0, 3.0),
+    "chat.postMessage": Limit(1.0, 2.5),
     "chat.update": Limit(50 / 60, 18.0),
     "usergroups.list": Limit(20 / 60, 8.0),
     "users.info": Limit(100 / 60, 40.0),
@@ -67,7 +67,7 @@ class Pace:
         self._now = now
         self._sleep = sleep
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
-        self._booked: dict[str, float] = {}
+        self._booked: dict[tuple[str, str], float] = {}
 
     def take(self, method: str, channel_id: str, *, patience: float = float("inf")) -> float:
         """Seconds to wait for this channel's turn; the turn is taken only when that is within `patience`."""
@@ -80,15 +80,15 @@ class Pace:
 
     def book(self, method: str, channel_id: str, name: str) -> float:
         """Seconds until the turn of `name`, which keeps it until it is `used`: who comes back for it has lost nothing."""
-        now = self._now()
-        if name not in self._booked:
+        now, turn = self._now(), (method, name)
+        if turn not in self._booked:
             if len(self._booked) >= BOOKED_MOST:
                 self._booked = {one: at for one, at in self._booked.items() if at > now}
-            self._booked[name] = now + self.take(method, channel_id)
-        return max(0.0, self._booked[name] - now)
+            self._booked[turn] = now + self.take(method, channel_id)
+        return max(0.0, self._booked[turn] - now)
 
-    def used(self, name: str) -> None:
-        self._booked.pop(name, None)
+    def used(self, method: str, name: str) -> None:
+        self._booked.pop((method, name), None)
 
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:
@@ -99,7 +99,7 @@ class Pace:
 
         What was booked is booked anew.
         """
-        self._booked.clear()
+        self._booked = {turn: at for turn, at in self._booked.items() if turn[0] != method}
         for (of, _), debtor in self._buckets.items():
             debtor.tokens = max(debtor.tokens, 0.0) if of == method else debtor.tokens
         bucket = self._bucket(method, channel_id if method == "chat.postMessage" else WORKSPACE)

@@ -1,58 +1,63 @@
-"""Many cards in one channel: Slack refuses none of them, and each is sent when its turn comes."""
+"""A card whose turn is far off is given back, keeps its turn, and is drawn shortly before it."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from database import Clock
-from requests_made import awaiting
+from requests_made import LENA, awaiting, ballot
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import manifest
 from bot.cards import Cards
 from bot.metrics import Metrics
-from bot.pace import LIMITS, Pace
+from bot.pace import Pace
 from bot.registry import load_commands
 from bot.store import Store
 from bot.tasks import Tasks
+from playground.actor import shown_text
 from playground.server import Playground
 
 CHANNEL = "CORDERS001"
 COMMANDS = load_commands()
-COUNT = 12
 
 
 @dataclass
 class Office:
-    """Slack keeps its limits; the bot's clock and the pace's seconds pass together, and only when somebody waits."""
+    """The bot's clock and the pace's seconds pass together, and only when somebody waits."""
 
     slack: Playground
     store: Store
     clock: Clock
     now: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(now=lambda: self.now, sleep=self.sleep)
 
     def pump(self) -> Cards:
         client = AsyncWebClient(token=self.slack.bot_token, base_url=self.slack.api_url, retry_handlers=[])
         return Cards(
-            store=self.store, client=client, commands=COMMANDS, pace=Pace(now=lambda: self.now, sleep=self.sleep),
-            tasks=Tasks(), metrics=Metrics(), clock=self.clock,
+            store=self.store, client=client, commands=COMMANDS, pace=self.pace, tasks=Tasks(), metrics=Metrics(),
+            clock=self.clock,
         )  # fmt: skip
 
     async def sleep(self, seconds: float) -> None:
-        """All who wait wait at the same time."""
-        until = self.now + seconds
-        while self.now < until:
-            await asyncio.sleep(0.01)
+        self.waits.append(seconds)
+        self.passes(seconds)
 
     def passes(self, seconds: float) -> None:
         self.now += seconds
         self.clock.move(seconds=seconds)
-        self.slack.clock.advance(seconds)
+
+    def crowd(self, count: int, *, name: str = "other") -> None:
+        """So many others have booked turns in this channel: two at once, one half a second later, then one a second."""
+        for number in range(count):
+            self.pace.book("chat.postMessage", CHANNEL, f"{name} {number}")
 
 
 @pytest.fixture
@@ -64,23 +69,33 @@ async def office(tmp_path: Path, migrated_sqlite_file: Path, clock: Clock) -> As
         Store.open(f"sqlite:///{file}", clock=clock) as store,
     ):
         slack.clock.set(clock().timestamp())
-        slack.clock.freeze()
-        slack.limit_rates()
         yield Office(slack, store, clock)
 
 
-async def test_no_post_is_refused_and_the_last_is_as_early_as_the_limit_allows(office: Office) -> None:
-    for number in range(COUNT):
-        await awaiting(office.store, f"r{number}", channels=(CHANNEL,))
-    pump = asyncio.create_task(office.pump().run())
-    try:
-        async with asyncio.timeout(30):
-            while len(office.slack.app_messages(CHANNEL)) < COUNT:
-                await asyncio.sleep(0.05)
-                office.passes(0.25)
-                office.store.dirty.set()
-    finally:
-        pump.cancel()
-    assert [call.status for call in office.slack.calls("chat.postMessage")] == [200] * COUNT
-    limit = LIMITS["chat.postMessage"]
-    assert office.now <= (COUNT - limit.burst) / limit.per_second + 5
+async def test_a_card_keeps_the_turn_it_was_given_back_for(office: Office) -> None:
+    request = await awaiting(office.store, channels=(CHANNEL,))
+    office.crowd(20)
+    pump = office.pump()
+    assert await pump.flush() == 0
+    office.crowd(20, name="later")
+    office.passes(17)
+    assert await pump.flush() == 0
+    await office.store.decide(request.id, ballot(request, LENA))
+    office.passes(0.5)
+    assert await pump.flush() == 1
+    assert office.waits == [pytest.approx(1.0)], "drawn a second before its turn"
+    (message,) = office.slack.app_messages(CHANNEL)
+    assert "approved" in shown_text(message), "as the request stands then"
+
+
+async def test_a_limit_of_slack_moves_the_turns_of_those_who_wait(office: Office) -> None:
+    await awaiting(office.store, channels=(CHANNEL,))
+    office.crowd(10)
+    pump = office.pump()
+    assert await pump.flush() == 0
+    office.pace.hold("chat.postMessage", CHANNEL, seconds=60)
+    office.passes(10)
+    assert await pump.flush() == 0
+    office.passes(49)
+    assert await pump.flush() == 1
+    assert office.waits == [pytest.approx(1.0)]
