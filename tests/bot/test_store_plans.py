@@ -67,3 +67,14 @@ async def test_a_list_comes_from_its_index_in_order(store: Store, clock: Clock, 
     assert any(index in line for line in lines), lines
     assert not [line for line in lines if line.startswith("SCAN") and "USING INDEX" not in line], lines
     assert not [line for line in lines if "TEMP B-TREE" in line], lines
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("narrowed", [{"requester": "U1"}, {"service": "orders"}, {"teams": ["orders"]}])
+async def test_open_requests_are_looked_for_among_the_open_ones(
+    store: Store, narrowed: dict[str, Any]
+) -> None:
+    """Not through all that somebody ever asked for: the few that are open may be sorted."""
+    lines = await plans(store, store.list_requests(only_open=True, **narrowed))
+
+    assert any("requests_by_state" in line for line in lines), lines
