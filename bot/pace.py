@@ -30,7 +30,7 @@ class Limit:
 
 
 LIMITS = {
-    "chat.postMessage": Limit(1.0, 2.5),
+    "chat.postMessage": Limit(1.0, 3.0),
     "chat.update": Limit(50 / 60, 18.0),
     "usergroups.list": Limit(20 / 60, 8.0),
     "users.info": Limit(100 / 60, 40.0),

@@ -55,7 +55,7 @@ class Office:
         self.clock.move(seconds=seconds)
 
     def crowd(self, count: int, *, name: str = "other") -> None:
-        """So many others have booked turns in this channel: two at once, one half a second later, then one a second."""
+        """So many others have booked turns in this channel: three at once, then one a second."""
         for number in range(count):
             self.pace.book("chat.postMessage", CHANNEL, f"{name} {number}")
 
@@ -78,7 +78,7 @@ async def test_a_card_keeps_the_turn_it_was_given_back_for(office: Office) -> No
     pump = office.pump()
     assert await pump.flush() == 0
     office.crowd(20, name="later")
-    office.passes(17)
+    office.passes(16.5)
     assert await pump.flush() == 0
     await office.store.decide(request.id, ballot(request, LENA))
     office.passes(0.5)
