@@ -84,16 +84,19 @@ class _Cursor(sqlite3.Cursor):
         if statement == BEGIN_IMMEDIATE:
             self.connection.begin_immediate(lambda: super(_Cursor, self).execute(statement))
             return self
-        # SQLAlchemy takes a driver that never awaits for one that blocks, and refuses it.
         await_only(_at_once())
         return super().execute(statement, parameters)
+
+    def executemany(self, statement: str, parameters: Any, /) -> _Cursor:
+        await_only(_at_once())
+        return super().executemany(statement, parameters)
 
     async def _async_soft_close(self) -> None:
         """SQLAlchemy's asynchronous results ask for it; rows are in memory by then."""
 
 
 async def _at_once() -> None:
-    """Over before anybody else has a turn."""
+    """Over before anybody else has a turn. SQLAlchemy takes a driver that never awaits for one that blocks, and refuses it."""
 
 
 registry.register("sqlite.inplace", __name__, InPlaceDialect.__name__)

@@ -67,8 +67,8 @@ _WORKING = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UN
 class Tuning:
     """How eager the engine is."""
 
-    poll_seconds: float = 1.0
-    """How long DBOS's threads sleep: what is started here does not wait for it, the end may."""
+    poll_seconds: float = 0.1
+    """How long DBOS's listener sleeps on SQLite, which the end waits for; nothing that is started does."""
     sweep_seconds: float = 15.0
     """How often it looks for decisions whose process died before it started their run, and for runs that were given up."""
     concurrency: int = 20
