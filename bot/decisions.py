@@ -71,7 +71,7 @@ class Decisions:
         self._targets = targets
         self._wake = wake
         self._clock = clock
-        self._turns: Turns[Request] = Turns()
+        self._turns: Turns[str] = Turns()
 
     async def decide(
         self, request_id: str, user_id: str, decision: Decision, *, reason: str, seen_block: str = ""
@@ -101,21 +101,22 @@ class Decisions:
             decided = await self._cast(request_id, ballot, turn)
         return Reply(self._decided(decided, decision))
 
-    async def _undecided(self, request_id: str, turn: Turn[Request]) -> Request:
+    async def _undecided(self, request_id: str, turn: Turn[str]) -> Request:
         """The request, as long as it waits for approval.
 
         Raises ConflictError for everybody else, whoever they are: what became of it stands on the card they pressed.
         """
         if turn.told is not None:
-            raise ConflictError(self._too_late(turn.told))
+            raise ConflictError(turn.told)
         others = turn.others()
         request = await self._store.get_request(request_id)
         if request.state is not RequestState.AWAITING:
-            turn.tell(request, others)
-            raise ConflictError(self._too_late(request))
+            too_late = self._too_late(request)
+            turn.tell(too_late, others)
+            raise ConflictError(too_late)
         return request
 
-    async def _cast(self, request_id: str, ballot: Ballot, turn: Turn[Request]) -> Request:
+    async def _cast(self, request_id: str, ballot: Ballot, turn: Turn[str]) -> Request:
         """Record the decision. Raises ConflictError where another one won, such as another replica's."""
         try:
             decided = await self._store.decide(request_id, ballot)
@@ -123,7 +124,7 @@ class Decisions:
             await self._undecided(request_id, turn)
             raise
         if decided.state is not RequestState.AWAITING:
-            turn.tell(decided, turn.others())
+            turn.tell(self._too_late(decided), turn.others())
         return decided
 
     def _gate_for(self, actor: Actor, request: Request) -> Gate:
