@@ -23,7 +23,7 @@ from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bot import sqlite_in_place
+from bot import sqlite_in_place, sqlite_log
 from bot.errors import InUseError, StartError, TemporaryBackendError, foreign_text
 
 BUSY_TIMEOUT_MS = 30_000
@@ -138,6 +138,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         # does not: one fsync for each commit, which the group writer shares among everyone who waits.
         "synchronous=FULL",
         f"busy_timeout={BUSY_TIMEOUT_MS}",
+        f"wal_autocheckpoint={sqlite_log.LONGEST_PAGES}",
         "foreign_keys=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from bot import audit, halts, inbox, lifecycle, outbox, queries, records, trail
+from bot import audit, halts, inbox, lifecycle, outbox, queries, records, sqlite_log, trail
 from bot.database import (
     Engines,
     async_url,
@@ -99,6 +99,7 @@ class Store:
             glance = await stack.enter_async_context(Glance.open(engines.glance))
             store = cls(engines, writer, glance, intake, clock=clock)
             if is_sqlite(address):
+                await stack.enter_async_context(sqlite_log.folding(sqlite_file(address)))
                 await store.write(outbox.release_claims)
             yield store
 

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.database import FROZEN_SECONDS, sync_url
+from bot.database import BUSY_TIMEOUT_MS, FROZEN_SECONDS, sync_url
+from bot.sqlite_log import LONGEST_PAGES
 
 
 def _postgresql_connect_args(application_name: str) -> dict[str, Any]:
@@ -40,7 +41,13 @@ def system_engine(app: AsyncEngine, *, application_name: str) -> sa.Engine:
         connection.isolation_level = "IMMEDIATE"
         # NORMAL, although the store's commits are FULL: a checkpoint lost in a power cut only repeats an idempotent step,
         # and whatever was acknowledged is flushed with everything that was written to the same log before it.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            f"wal_autocheckpoint={LONGEST_PAGES}",
+            "foreign_keys=ON",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
