@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,6 +27,8 @@ from typing import Final
 _PROBE_SECONDS: Final = 0.02
 _PID_DEADLINE_SECONDS: Final = 5.0
 _KILL_DEADLINE_SECONDS: Final = 5.0
+_PORTS: Final = range(30000, 32768)
+"""Below what Linux, and far below what macOS, gives to outgoing connections."""
 
 _LAUNCHER: Final = 'printf "%s\\n" "$$" >"$1" && shift && exec "$@"'
 """The shell becomes the program: the pid it wrote is the program's."""
@@ -139,10 +143,15 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def find_free_port() -> int:
-    """A port that nobody listens on now. Another program may take it before the caller does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now; another program may take it before the caller does. OSError where none is free.
+
+    Not one of those that systems give to outgoing connections: one of these would have it for a moment, long enough to make
+    the start of a service fail, and would be gone when somebody looks for the reason.
+    """
+    free = next((port for port in random.sample(_PORTS, len(_PORTS)) if is_port_free(port)), None)
+    if free is None:
+        raise OSError(errno.EADDRINUSE, f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
+    return free
 
 
 def is_port_free(port: int) -> bool:

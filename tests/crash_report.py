@@ -60,7 +60,7 @@ KEPT = str.maketrans("0123456789abcdef", "ghijklmnopqrstuv")
 """A hash in other letters: two lives must agree on a tree, so it must not look like just any hash."""
 LIVE_RUNS = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 DIFFERENCES_SHOWN = 80
-SECONDS_TO_SETTLE = 15.0
+SECONDS_TO_SETTLE = 60.0
 
 
 def comparable(found: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +250,8 @@ async def read_runtime(state: Path, mark: str) -> dict[str, Any]:
 async def _ask(port: int) -> Any:
     """What the service behind a stable address says of itself; a switch may take a moment to reach the address."""
     async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-        for _ in range(40):
+        deadline = asyncio.get_running_loop().time() + SECONDS_TO_SETTLE
+        while asyncio.get_running_loop().time() < deadline:
             try:
                 return (await client.get(f"http://127.0.0.1:{port}/")).json()
             except (httpx.HTTPError, ValueError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -32,6 +31,7 @@ from crash_report import (
 )
 from crash_stories import STORIES, Story
 from forking import Forked, Forker
+from own_ports import own_ports
 
 from bot import manifest, registry
 from playground.server import Playground
@@ -88,13 +88,13 @@ def write_golden_paths(folder: Path, mark: str) -> None:
         (path / "template" / "service.py.jinja").write_text(SERVICE_PROGRAM)
 
 
-def write_config(folder: Path, *, first_port: int) -> Path:
+def write_config(folder: Path) -> Path:
     """platform.yml as it ships, with backends that look often and do not wait long."""
     data = yaml.safe_load((ROOT / "platform.yml").read_text())
     data["golden_paths"] = ["tiny-service", "sick-service"]
     data["integrations"]["golden_paths"]["folder"] = str(folder / "golden_paths")
     data["integrations"]["delivery"] |= {
-        "port_range": [first_port, first_port + 19],
+        "port_range": list(own_ports()),
         "poll_interval_seconds": 0.05,
         "follow_interval_seconds": 0.1,
         "health_timeout_seconds": 30.0,
@@ -198,7 +198,7 @@ class Workshop:
     ) -> AsyncIterator[Workshop]:
         mark = f"crash-{secrets.token_hex(6)}"
         write_golden_paths(folder / "golden_paths", mark)
-        config = write_config(folder, first_port=21000 + os.getpid() % 400 * 20)
+        config = write_config(folder)
         with no_process_left(mark):
             yield cls(folder, forker, new_database, mark, config)
 

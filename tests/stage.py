@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import yaml
 from memory_backends import open_world
 from memory_world import World
+from own_ports import own_ports
 
 from bot import config as configuration
 from bot import manifest, registry
@@ -261,6 +262,7 @@ def settings(changes: Mapping[str, Any]) -> dict[str, Any]:
     if data["integrations"]["delivery"]["use"] == "local_processes":
         # Backends of a test look more often than people need them to.
         data["integrations"]["delivery"].setdefault("poll_interval_seconds", 0.1)
+        data["integrations"]["delivery"].setdefault("port_range", list(own_ports()))
     return data
 
 

@@ -584,6 +584,15 @@ async def test_two_bots_on_one_folder_are_refused(machine: Machine) -> None:
         assert str(os.getpid()) in refused.value.message
 
 
+async def test_a_service_gets_no_port_that_an_outgoing_connection_could_take_while_it_starts(
+    machine: Machine, project: Project, delivery: Delivery
+) -> None:
+    revision = project.push()
+    await delivery.ensure_application(spec(project, follows="main"), request_id="req-1")
+    await running(delivery, revision)
+    assert machine.state()["live"]["port"] < 32768, "from there on Linux gives them away"
+
+
 # ---------------------------------------------------------------- kill -9
 
 
