@@ -46,6 +46,8 @@ class Transaction:
     head: AuditHeadRow
     marked: set[str] = field(default_factory=set)
     """Requests whose cards are dirty by this transaction already."""
+    keys: set[str] = field(default_factory=set)
+    """Of the events that this transaction has appended."""
     kept: list[object] = field(default_factory=list)
     """Rows that were read: the session forgets what nobody holds, and would read it again."""
 
@@ -62,12 +64,13 @@ class Transaction:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """What fails inside is taken back alone, and the transaction can go on."""
-        marked = set(self.marked)
+        marked, keys = set(self.marked), set(self.keys)
         try:
             async with self.session.begin_nested():
                 yield
         except Exception:
             self.marked.intersection_update(marked)
+            self.keys.intersection_update(keys)
             await self.session.refresh(self.head)
             raise
 
@@ -98,24 +101,35 @@ class Transaction:
         if request_id in self.marked:
             return
         self.marked.add(request_id)
-        await self.session.execute(
-            update(CardRow)
-            .where(col(CardRow.request_id) == request_id)
-            .values(revision=col(CardRow.revision) + 1)
-            .execution_options(synchronize_session=False)
-        )
+        # A card that this transaction adds is dirty by itself, so nothing needs to be flushed first.
+        with self.session.no_autoflush:
+            await self.session.execute(
+                update(CardRow)
+                .where(col(CardRow.request_id) == request_id)
+                .values(revision=col(CardRow.revision) + 1)
+                .execution_options(synchronize_session=False)
+            )
         self.after_commit("dirty", self.signals.dirty.set)
 
     async def record(self, fact: Fact, *, key: str | None = None) -> bool:
         """Append to the audit chain; False where `key` says that this fact is in it already."""
-        if key is not None and await self.session.scalar(
-            select(col(AuditEventRow.sequence)).where(col(AuditEventRow.key) == key)
-        ):
+        if key is not None and await self._recorded(key):
             return False
         linked = audit.chain(fact, at=self.now, previous=Head(self.head.sequence, self.head.hash))
         self.session.add(from_event(linked, key=key))
         self.head.sequence, self.head.hash = linked.sequence, linked.hash
         return True
+
+    async def _recorded(self, key: str) -> bool:
+        """Whether it is in the chain already, by this transaction or before; of what is pending only events could say so."""
+        if key in self.keys:
+            return True
+        self.keys.add(key)
+        with self.session.no_autoflush:
+            found = await self.session.scalar(
+                select(col(AuditEventRow.sequence)).where(col(AuditEventRow.key) == key)
+            )
+        return found is not None
 
     async def record_for(
         self,
