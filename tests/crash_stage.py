@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from crash_points import STOP
 from crash_report import (
     Rows,
     applications,
@@ -262,7 +263,7 @@ class _Play:
         deeds = list(self._story.deeds)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while deeds or not self._rows.settled(requests=self._requests):
+                while deeds or not self._is_at_rest(len(deaths)):
                     if scene.life.is_over:
                         deaths.append(scene.life.code.result())
                         assert len(deaths) < 5, "it dies again and again"
@@ -291,6 +292,16 @@ class _Play:
         found |= {"database": self._rows.read(), "left running": running(self._workshop.mark)}
         points = self._points(0).read_text().splitlines()
         return Played(self._kills, deaths, last, comparable(found), points, self._log_text())
+
+    def _is_at_rest(self, number: int) -> bool:
+        """All is done, and this life is the last: one that has just begun could not be told to stop in order, and one that was
+        told may finish the work on its way out, but it goes."""
+        if not self._is_connected:
+            return False
+        kill = self._kills[number] if number < len(self._kills) else ""
+        if kill.startswith(STOP) and f"{kill.removeprefix(STOP)}\n" in self._points(number).read_text():
+            return False
+        return self._rows.settled(requests=self._requests)
 
     @property
     def _is_connected(self) -> bool:
