@@ -24,11 +24,13 @@ from bot.errors import PlatformError
 from bot.store import Store
 
 DEFAULT_CONFIG = "platform.yml"
+NICENESS = 10
 T = TypeVar("T")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    options.own_process = arguments is None
     logs.configure(options.log_level)
     try:
         return int(options.run(options))
@@ -142,6 +144,7 @@ def _audit_verify(options: argparse.Namespace) -> int:
         with options.file.open(encoding="utf-8") as lines:
             found = audit.verify(audit.parse_line(line) for line in lines if line.strip())
     else:
+        _take_time(options)
         found = asyncio.run(_with_store(options, lambda store: store.verify_audit()))
     if found.first_bad is not None:
         sys.stdout.write(f"The chain is broken at event {found.first_bad}: {found.why}\n")
@@ -155,8 +158,15 @@ def _audit_export(options: argparse.Namespace) -> int:
         async for line in store.export_audit(after=options.after):
             sys.stdout.write(line + "\n")
 
+    _take_time(options)
     asyncio.run(_with_store(options, export))
     return 0
+
+
+def _take_time(options: argparse.Namespace) -> None:
+    """Reading all of history is in no hurry: a bot on the same machine, and whoever waits for it, come first."""
+    if options.own_process:
+        os.nice(NICENESS)
 
 
 async def _with_store(options: argparse.Namespace, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
