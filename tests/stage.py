@@ -11,7 +11,6 @@ import copy
 import functools
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 import yaml
 from memory_backends import open_world
 from memory_world import World
-from own_ports import own_ports
+from own_ports import free_port, own_ports
 
 from bot import config as configuration
 from bot import manifest, registry
@@ -236,12 +235,6 @@ def request_id(card: Message) -> str:
     found = _REQUEST_ID.search(shown_text(card))
     assert found, shown_text(card)
     return found.group(0)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @functools.cache

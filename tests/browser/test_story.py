@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from browsing import ARGUMENTS, chromium_path
+from own_ports import free_port
 from playwright.async_api import Locator, Page, ViewportSize, async_playwright, expect
-from stage import ROOT, free_port
+from stage import ROOT
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 PATIENCE_MS = 60_000

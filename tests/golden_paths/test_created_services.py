@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from own_ports import free_port
 
 Render = Callable[..., Path]
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -39,11 +40,6 @@ def environment(**variables: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "GOCACHE") if name in os.environ}
     # Rendered folders are shared by tests and stay as they were rendered.
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **variables}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @dataclass

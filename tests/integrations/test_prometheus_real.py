@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +19,7 @@ import httpx
 import pytest
 import yaml
 from json_wire import surroundings
+from own_ports import free_port
 
 from bot.errors import PermanentBackendError
 from integrations import prometheus
@@ -88,12 +88,6 @@ class Scraped:
                 if enough(seen):
                     return seen
                 await asyncio.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from own_ports import free_port
 
 from playground.server import Playground
 from playground.try_out import environment_for, parse_arguments, tail
@@ -36,12 +37,6 @@ if verb == "serve":
     print("connected", flush=True)
     while True: time.sleep(60)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_app(folder: Path, text: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 from memory_world import World
-from stage import MovableClock, Stage, free_port
+from own_ports import free_port
+from stage import MovableClock, Stage
 
 from bot import manifest, registry
 from bot.app import health_only
