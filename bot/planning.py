@@ -6,7 +6,8 @@ what `replan` says.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -15,6 +16,7 @@ from bot import access
 from bot.command import Backends, Command, Knowledge, Reply
 from bot.domain import (
     Actor,
+    Approval,
     Choice,
     Decision,
     DeploymentRecord,
@@ -187,12 +189,23 @@ class Planner:
         """What an approved request finds right before it runs: people's rights first, then the plan itself."""
         if request.plan is None:
             return Refused("This request has no plan.", "plan")
-        requester = await self._people.actor(request.requester, fresh=True)
+        approvals = [
+            one
+            for one in request.approvals
+            if one.plan_hash == request.plan_hash and one.decision is Decision.APPROVE
+        ]
+        # All at once, so that they share one answer about Slack's user groups.
+        requester, *approvers = await asyncio.gather(
+            *(
+                self._people.actor(one, fresh=True)
+                for one in (request.requester, *(approval.user_id for approval in approvals))
+            )
+        )
         if requester.kind is PersonKind.UNKNOWN:
             return CouldNotAsk("Slack could not be asked who the requester is now.")
-        lost = await self._lost_approval(request)
-        if isinstance(lost, CouldNotAsk):
-            return lost
+        if any(approver.kind is PersonKind.UNKNOWN for approver in approvers):
+            return CouldNotAsk("Slack could not be asked who the approver is now.")
+        lost = _lost(request, zip(approvals, approvers, strict=True))
         try:
             await self.authorize(request, requester)
             planned = _whenever_it_opens(await self.plan(request, requester))
@@ -218,21 +231,6 @@ class Planner:
         changes = differences(request.plan, request.gates, planned.plan, planned.gates)
         due_at = self._clock() + timedelta(seconds=self._platform.request_ttl_seconds)
         return Changed(planned.plan, planned.gates, planned.hash, changes, due_at)
-
-    async def _lost_approval(self, request: Request) -> tuple[str, ...] | CouldNotAsk:
-        """Lines about approvers who could not approve any more, now."""
-        lines = []
-        gates = {gate.rule: gate for gate in request.gates}
-        for approval in request.approvals:
-            if approval.plan_hash != request.plan_hash or approval.decision is not Decision.APPROVE:
-                continue
-            approver = await self._people.actor(approval.user_id, fresh=True)
-            if approver.kind is PersonKind.UNKNOWN:
-                return CouldNotAsk("Slack could not be asked who the approver is now.")
-            gate = gates.get(approval.rule)
-            if gate is None or not access.holds(approver, gate.group):
-                lines.append(f"{approver.name} approved, but may no longer approve this.")
-        return tuple(lines)
 
 
 def _whenever_it_opens(planned: Planned) -> Planned:
@@ -307,3 +305,13 @@ def _set_difference(old: set[str], new: set[str]) -> list[str]:
     return [f"now also: {one}" for one in sorted(new - old)] + [
         f"no longer: {one}" for one in sorted(old - new)
     ]
+
+
+def _lost(request: Request, approved: Iterable[tuple[Approval, Actor]]) -> tuple[str, ...]:
+    """Lines about approvers who could not approve any more, now."""
+    groups = {gate.rule: gate.group for gate in request.gates}
+    return tuple(
+        f"{approver.name} approved, but may no longer approve this."
+        for approval, approver in approved
+        if approval.rule not in groups or not access.holds(approver, groups[approval.rule])
+    )
