@@ -33,7 +33,7 @@ from bot.slack import SlackEdge
 from bot.store import Store
 from bot.targets import Targets
 from bot.tasks import Tasks
-from bot.workflow import Engine, Tuning
+from bot.workflow import DEFAULT_TUNING, Engine, Tuning
 from integrations.ports import Surroundings
 
 log = structlog.get_logger(__name__)
@@ -81,7 +81,7 @@ async def open_bot(
     *,
     clock: Callable[[], datetime] = utc_now,
     open_backends: OpenBackends = registry.open_backends,
-    tuning: Tuning | None = None,
+    tuning: Tuning = DEFAULT_TUNING,
 ) -> AsyncIterator[Bot]:
     """Everything wired and working, except the way in (Socket Mode or HTTP). Raises StartError, ConfigError.
 

@@ -240,11 +240,15 @@ class Saga:
 
     def _call(self, kind: StepKind, turn: Turn) -> Callable[[], Awaitable[Done | Pending]]:
         context, arguments = StepRun(turn.request, self._run, self._world), turn.planned.arguments
-        if not turn.undo:
-            return lambda: kind.do(context, arguments)
-        take_back = kind.undo
-        assert take_back is not None, "only steps that can be undone are undone"
-        return lambda: take_back(context, arguments, turn.step)
+
+        async def call() -> Done | Pending:
+            async with self._world.slots:
+                if not turn.undo:
+                    return await kind.do(context, arguments)
+                assert kind.undo is not None, "only steps that can be undone are undone"
+                return await kind.undo(context, arguments, turn.step)
+
+        return call
 
     async def _progress(self, key: str, text: str, halted_at: str | None) -> None:
         await self._write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ class World:
     platform: Callable[[], Platform]
     replan: Replan
     clock: Callable[[], datetime]
+    slots: asyncio.Semaphore
+    """For steps at work: what waits for something gives its slot back."""
     waking: Waking = field(default_factory=Waking)
 
 

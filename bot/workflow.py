@@ -72,13 +72,16 @@ class Tuning:
     sweep_seconds: float = 15.0
     """How often it looks for decisions whose process died before it started their run, and for runs that were given up."""
     concurrency: int = 20
-    """Runs at once in this process; the others wait for their turn."""
+    """Steps of this process that are at work at once. A run that waits for a deployment is not at work and keeps nobody waiting."""
     drain_seconds: float = 10.0
     """How long the end waits for transactions in flight; steps are interrupted at once, they are idempotent."""
     lease_seconds: float = 15.0
     """PostgreSQL: a replica that was silent for so long has its runs taken over."""
     most_recoveries: int = 10
     """A run that took the process down this often is stopped instead of started again."""
+
+
+DEFAULT_TUNING = Tuning()
 
 
 def utc_now() -> datetime:
@@ -99,7 +102,6 @@ class Engine:
         self._executor_id = executor_id
         self._tuning = tuning
         self._lease: Lease | None = None
-        self._slots = asyncio.Semaphore(tuning.concurrency)
         self._runs: set[asyncio.Task[Any]] = set()
         self._workflow: Callable[[str, int], Coroutine[Any, Any, None]] = self._run
 
@@ -114,7 +116,7 @@ class Engine:
         platform: Callable[[], Platform],
         replan: Replan,
         clock: Callable[[], datetime] = utc_now,
-        tuning: Tuning | None = None,
+        tuning: Tuning = DEFAULT_TUNING,
     ) -> AsyncIterator[Engine]:
         """Start DBOS in the running loop: runs that were interrupted go on. The end leaves runs in flight for the next start."""
         if cls._opened:
@@ -126,11 +128,12 @@ class Engine:
             platform=platform,
             replan=replan,
             clock=clock,
+            slots=asyncio.Semaphore(tuning.concurrency),
         )
         # One process owns an SQLite file (the store holds its lock), so whatever is unfinished there is its own. On
         # PostgreSQL an id must never be used twice; a dead replica's runs are taken over by their lease.
         executor_id = "single" if store.engine.dialect.name == "sqlite" else uuid.uuid4().hex
-        engine = cls(store, world, executor_id=executor_id, tuning=tuning or Tuning())
+        engine = cls(store, world, executor_id=executor_id, tuning=tuning)
         cls._opened = True
         try:
             async with AsyncExitStack() as stack:
@@ -226,8 +229,7 @@ class Engine:
         assert task is not None, "DBOS runs every workflow as a task"
         self._runs.add(task)
         task.add_done_callback(self._runs.discard)
-        async with self._slots:
-            await Saga(request_id, run, world=self._world, write=self._write).execute()
+        await Saga(request_id, run, world=self._world, write=self._write).execute()
 
     async def _write(self, change: Callable[[Transaction], Awaitable[T]], /) -> T:
         """A run has nobody to tell that the database is away: it waits, and writes when it is back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -429,7 +430,7 @@ async def test_the_engines_rows_of_ended_runs_can_be_forgotten(database_url: str
         assert await DBOS.list_workflows_async(workflow_id_prefix="r1.") == []
 
 
-async def test_no_more_runs_at_once_than_allowed(database_url: str, world: World) -> None:
+async def test_no_more_steps_are_at_work_at_once_than_allowed(database_url: str, world: World) -> None:
     running, most = 0, 0
 
     async def counted(_run: Run, _arguments: JSON) -> Done:
@@ -441,8 +442,7 @@ async def test_no_more_runs_at_once_than_allowed(database_url: str, world: World
         return Done()
 
     command = toy_command(world, repository=StepKind(counted))
-    tuning = type(QUICK)(poll_seconds=0.02, concurrency=2)
-    async with toy_bot(database_url, command, tuning=tuning) as bot:
+    async with toy_bot(database_url, command, tuning=replace(QUICK, concurrency=2)) as bot:
         for number in range(5):
             plan = toy_plan(service=f"s{number}", steps=("repository",))
             await bot.request(plan, name=f"r{number}")
@@ -450,3 +450,17 @@ async def test_no_more_runs_at_once_than_allowed(database_url: str, world: World
             await bot.ended(name=f"r{number}")
 
     assert most <= 2
+
+
+async def test_a_run_that_waits_for_something_keeps_no_other_waiting(database_url: str, world: World) -> None:
+    async def deploy(run: Run, _arguments: JSON) -> Done | Pending:
+        return Pending("rolling out", after_seconds=60) if run.request_id == "slow" else Done()
+
+    command = toy_command(world, deploy=StepKind(deploy))
+    async with toy_bot(database_url, command, tuning=replace(QUICK, concurrency=1)) as bot:
+        await bot.request(toy_plan(service="slow"), name="slow")
+        await bot.until(lambda one: any(step.detail == "rolling out" for step in one.steps), name="slow")
+        await bot.request(toy_plan(service="quick"), name="quick")
+        quick, slow = await bot.ended(name="quick"), await bot.store.get_request("slow")
+
+    assert (quick.state, slow.state) == (RequestState.SUCCEEDED, RequestState.RUNNING)
