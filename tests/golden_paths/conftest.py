@@ -13,6 +13,8 @@ import copier
 import pytest
 import yaml
 
+from integrations._copier_worker import EXCLUDED
+
 ROOT: Final = Path(__file__).parents[2] / "golden_paths"
 ANSWERS: Final[Mapping[str, object]] = {
     "service_name": "orders",
@@ -39,6 +41,7 @@ class GoldenPathFolder:
             str(self.folder),
             target,
             data={**ANSWERS, **answers},
+            exclude=EXCLUDED,
             defaults=True,
             overwrite=True,
             quiet=True,

@@ -23,7 +23,7 @@ from own_ports import free_port
 Render = Callable[..., Path]
 SHA = "0123456789abcdef0123456789abcdef01234567"
 START_SECONDS = 60  # A Go service is compiled first.
-STOP_SECONDS = 5
+STOP_SECONDS = 30
 
 
 @pytest.fixture

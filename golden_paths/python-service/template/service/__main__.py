@@ -12,6 +12,7 @@ from service.server import Server
 from service.settings import SettingsError, settings_from
 
 DRAIN_SECONDS = 4.0
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> int:
@@ -21,9 +22,8 @@ def main() -> int:
         print(f"Cannot start: {error}", file=sys.stderr)
         return 2
     configure_logs(settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Held back, in every thread, until they are waited for: a handler that sets an Event can meet its own lock there.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         server = Server(settings)
     except OSError as error:
@@ -31,7 +31,7 @@ def main() -> int:
         return 1
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     log.info("started", extra={"facts": {"host": settings.host, "port": server.server_port}})
-    stop.wait()
+    signal.sigwait(STOPS)
     server.stopping.set()
     log.info("stopping")
     # The server goes on answering while whoever routes to it learns that it is not ready.
