@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 FRESH_SECONDS = 2.0
 BEHIND_SECONDS = 0.5
 """How long a momentary question waits for the one before it, which may hang."""
-MOST_KEPT = 1024
 T = TypeVar("T")
 
 
@@ -70,21 +69,20 @@ class Freshness:
             return await question()
 
         shared = _Shared(asyncio.create_task(run(), name=f"shared {key}"))
-        self._keep(key, shared)
+        self._kept[key] = shared
         shared.task.add_done_callback(
             lambda task: self._done(key, shared, task, kept=not isinstance(question, Momentary))
         )
         return shared
 
-    def _keep(self, key: Hashable, shared: _Shared) -> None:
-        if len(self._kept) >= MOST_KEPT:
-            now = self._now()
-            self._kept = {one: kept for one, kept in self._kept.items() if kept.until > now}
-        self._kept[key] = shared
-
     def _done(self, key: Hashable, shared: _Shared, task: asyncio.Task[Any], *, kept: bool) -> None:
         if task.cancelled() or task.exception() is not None or not kept:
-            if self._kept.get(key) is shared:
-                del self._kept[key]
+            self._forget(key, shared)
         else:
             shared.until = self._now() + self._seconds
+            # An answer is large, and nobody may ever ask the same again.
+            asyncio.get_running_loop().call_later(self._seconds, self._forget, key, shared)
+
+    def _forget(self, key: Hashable, shared: _Shared) -> None:
+        if self._kept.get(key) is shared:
+            del self._kept[key]
