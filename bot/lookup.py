@@ -8,18 +8,29 @@ from bot.command import Knowledge, Scope
 from bot.domain import Environment, Platform, Request, Service
 from bot.errors import NotFoundError, UsageError
 
+LETTERS_IN_COMMON = 3
+MOST_COMPARED = 100
+
 
 async def existing_service(knowledge: Knowledge, name: str) -> Service:
     """Raises NotFoundError with the nearest name."""
     service = await knowledge.find_service(name.lower())
     if service is not None:
         return service
-    names = [one.name for one in await knowledge.list_services(limit=200)]
-    near = difflib.get_close_matches(name, names, n=1)
+    near = await _nearest(knowledge, name.lower())
     raise NotFoundError(
         f"There is no service “{name}”.",
-        fix=f"Did you mean `{near[0]}`?" if near else "`/platform services` lists what exists.",
+        fix=f"Did you mean `{near}`?" if near else "`/platform services` lists what exists.",
     )
+
+
+async def _nearest(knowledge: Knowledge, name: str) -> str:
+    """Looked for among those that have a beginning or an end in common: there may be too many to compare them all."""
+    for part in dict.fromkeys((name[:LETTERS_IN_COMMON], name[-LETTERS_IN_COMMON:])):
+        known = await knowledge.list_services(text=part, limit=MOST_COMPARED)
+        for near in difflib.get_close_matches(name, [one.name for one in known], n=1):
+            return near
+    return ""
 
 
 async def existing_request(knowledge: Knowledge, request_id: str) -> Request:

@@ -28,6 +28,7 @@ async def test_a_service_is_found_however_it_is_capitalised(typed: str) -> None:
     [
         ("ordrs", "Did you mean `orders`?"),
         ("biling", "Did you mean `billing`?"),
+        ("Rders", "Did you mean `orders`?"),
         ("zzz", "`/platform services` lists what exists."),
     ],
 )
