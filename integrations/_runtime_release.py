@@ -211,14 +211,14 @@ class Releases:
             fresh = self._source.with_name(f".source-{secrets.token_hex(8)}")
             await self._git.run("init", "--quiet", "--bare", "--template=", str(fresh))
             fresh.rename(self._source)
-        if await self._has(revision):
+        if await self._has_all_of(revision):
             return
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         fetch = ("fetch", "--quiet", "--prune", "--no-write-fetch-head", "--", repository_url, *refs)
         place = self._access.environment(repository_url, self._folder)
         async with _reading(self._access):
             await self._git.run(*fetch, repository=self._source, environment=place)
-        if not await self._has(revision):
+        if not await self._has_all_of(revision):
             raise PermanentBackendError(
                 f"Revision {revision[:7]} is on no branch and no tag of the repository.",
                 backend=BACKEND,
@@ -226,10 +226,10 @@ class Releases:
                 fix="Push it first, or deploy a revision that is there.",
             )
 
-    async def _has(self, revision: str) -> bool:
-        result = await self._git.run(
-            "cat-file", "-e", f"{revision}^{{commit}}", repository=self._source, accept=frozenset({0, 1, 128})
-        )
+    async def _has_all_of(self, revision: str) -> bool:
+        """Whether its files are there too: of a fetch that was killed the commit may be all that arrived."""
+        walk = ("rev-list", "--objects", "--quiet", "--no-walk", "--end-of-options", f"{revision}^{{commit}}")
+        result = await self._git.run(*walk, repository=self._source, accept=frozenset({0, 1, 128}))
         return result.code == 0
 
     async def _materialise(self, revision: str, folder: Path) -> None:
