@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -71,7 +72,8 @@ class Cards:
         self._commands = commands
         self._pace = pace
         self._clock = clock
-        self._looks: set[float] = set()
+        self._looks: list[float] = []
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed.
@@ -186,14 +188,27 @@ class Cards:
 
     def _look_again_in(self, seconds: float) -> None:
         """The pump looks when what was given back is due; what is due at nearly the same moment shares a look."""
-        loop = asyncio.get_running_loop()
-        at = math.ceil((loop.time() + seconds) / LOOKS_APART_SECONDS) * LOOKS_APART_SECONDS
-        if at not in self._looks:
-            self._looks.add(at)
-            loop.call_at(at, self._look, at)
+        at = (
+            math.ceil((asyncio.get_running_loop().time() + seconds) / LOOKS_APART_SECONDS)
+            * LOOKS_APART_SECONDS
+        )
+        place = bisect_left(self._looks, at)
+        if self._looks[place : place + 1] != [at]:
+            self._looks.insert(place, at)
+            if place == 0:
+                self._set_alarm()
 
-    def _look(self, at: float) -> None:
-        self._looks.discard(at)
+    def _set_alarm(self) -> None:
+        """One alarm, for the first: a thousand cards that wait would be a thousand alarms."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(self._looks[0], self._look)
+
+    def _look(self) -> None:
+        self._alarm = None
+        del self._looks[0]
+        if self._looks:
+            self._set_alarm()
         self._store.dirty.set()
 
     async def _thread(self, card: Card) -> str | None:
