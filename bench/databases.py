@@ -21,7 +21,8 @@ from typing import Any, Literal
 import psycopg
 
 from bench import seed
-from bot.database import known_revisions, migrate
+from bot.database import known_revisions
+from bot.migrating import migrate
 from integrations._postgres_binaries import Binaries, copy_wheel, find_binaries
 
 Kind = Literal["sqlite", "postgresql"]

@@ -10,7 +10,9 @@ from bench import bot, load, processes
 from bench.house import House
 from bench.results import Results
 
-IMPORTS = "import slack_bolt.async_app, aiohttp.web, sqlmodel, sqlalchemy.ext.asyncio, dbos, copier, alembic, apscheduler"
+IMPORTS = (
+    "import slack_bolt.async_app, aiohttp.web, sqlmodel, sqlalchemy.ext.asyncio, dbos, copier, apscheduler"
+)
 IDLE_SECONDS = 10.0
 
 

@@ -15,10 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -28,15 +24,12 @@ from bot.errors import InUseError, StartError, TemporaryBackendError, foreign_te
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
-LOCK_WAIT_SECONDS = 10.0
-"""How long migrating waits for another process that may be migrating the same file."""
 FROZEN_SECONDS = 15
 VERSION_TABLE = "schema_revision"
 _OUTAGES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
 """Classes of SQLSTATE that say nothing of the statement: connection, login, no such database, deadlock, resources, locks,
 shutdown, the system below. The driver puts most of them into no class of its own."""
-_MIGRATION_LOCK = 0x706C6174  # "plat": any number, as long as every replica asks for the same one.
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 # ---------------------------------------------------------------- addresses
@@ -113,21 +106,21 @@ async def open_engines(url: URL) -> AsyncIterator[Engines]:
 def _sqlite_engines(url: URL) -> Engines:
     writer, reader = create_async_engine(url), create_async_engine(url)
     direct = sa.create_engine(url.set(drivername="sqlite"))
-    event.listen(direct, "connect", _configure_sqlite)
-    event.listen(direct, "begin", _begin_immediate)
+    event.listen(direct, "connect", configure_sqlite)
+    event.listen(direct, "begin", begin_immediate)
     glance, bulk = (sa.create_engine(url.set(drivername="sqlite")) for _ in range(2))
     event.listen(glance, "connect", _configure_sqlite_reader)
     event.listen(bulk, "connect", _configure_sqlite_reader)
-    event.listen(writer.sync_engine, "connect", _configure_sqlite)
+    event.listen(writer.sync_engine, "connect", configure_sqlite)
     event.listen(reader.sync_engine, "connect", _configure_sqlite_reader)
     # A transaction that reads first and writes later cannot wait for the lock: SQLite refuses it at once, whatever the
     # timeout. So writers ask for the lock when they begin, and readers, which never need it, begin without.
-    event.listen(writer.sync_engine, "begin", _begin_immediate)
+    event.listen(writer.sync_engine, "begin", begin_immediate)
     event.listen(reader.sync_engine, "begin", _begin_deferred)
     return Engines(writer, reader, direct, glance, bulk)
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
+def configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = (
         None  # The driver would begin transactions by itself, and begin them deferred.
     )
@@ -146,13 +139,13 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _configure_sqlite_reader(connection: Any, record: Any) -> None:
-    _configure_sqlite(connection, record)
+    configure_sqlite(connection, record)
     cursor = connection.cursor()
     cursor.execute("PRAGMA query_only=ON")
     cursor.close()
 
 
-def _begin_immediate(connection: Connection) -> None:
+def begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql(sqlite_in_place.BEGIN_IMMEDIATE)
 
 
@@ -249,82 +242,32 @@ def _try_lock(descriptor: int) -> bool:
 # ---------------------------------------------------------------- schema
 
 
-def migration_config() -> Config:
-    """Alembic, configured in code: the migrations ship inside the package and need no file beside it."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
 def known_revisions() -> list[str]:
-    """Oldest first."""
-    script = ScriptDirectory.from_config(migration_config())
-    return [revision.revision for revision in script.walk_revisions()][::-1]
+    """Oldest first; each migration's file is named after its revision."""
+    return sorted(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
-def migrate(url: str, *, revision: str = "head") -> None:
-    """Bring the schema up to date; blocking. Safe to repeat, and when several processes start at once.
-
-    Raises StartError when the file is in use by a running bot, or the schema is newer than this version knows.
-    """
-    target = sync_url(url)
-    if is_sqlite(target):
-        _migrate_sqlite(target, revision)
-    else:
-        _migrate_postgresql(target, revision)
+def present_revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(
+        sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE))
+    )
+    return found
 
 
-def _migrate_sqlite(url: URL, revision: str) -> None:
-    file = sqlite_file(url)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        file.touch(
-            mode=0o600
-        )  # Plans and the audit are for the bot's own account; SQLite's other files follow suit.
-    engine = sa.create_engine(url)
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    try:
-        if revision == "head" and _is_current(engine):
-            return
-        with file_lock(file, wait_seconds=LOCK_WAIT_SECONDS), engine.begin() as connection:
-            _upgrade(connection, revision)
-    except DBAPIError as error:
-        raise cannot_start(error) from error
-    finally:
-        engine.dispose()
+def check_schema(connection: Connection) -> None:
+    """Raises StartError unless the schema is the one this version knows."""
+    revision = present_revision(connection)
+    refuse_newer(revision)
+    if revision != known_revisions()[-1]:
+        raise StartError(
+            "The database is not migrated." if revision is None else "The database is of an older version.",
+            fix="Run `python -m bot migrate` first.",
+        )
 
 
-def _is_current(engine: Engine) -> bool:
-    with engine.connect() as connection:
-        return _revision(connection) == known_revisions()[-1]
-
-
-def _migrate_postgresql(url: URL, revision: str) -> None:
-    engine = sa.create_engine(url)
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            _upgrade(connection, revision)
-    except DBAPIError as error:
-        raise cannot_start(error) from error
-    finally:
-        engine.dispose()
-
-
-def _upgrade(connection: Connection, revision: str) -> None:
-    _refuse_newer(_revision(connection))
-    config = migration_config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-
-
-def _revision(connection: Connection) -> str | None:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
-
-
-def _refuse_newer(revision: str | None) -> None:
+def refuse_newer(revision: str | None) -> None:
     if revision is not None and revision not in known_revisions():
         raise StartError(
             f"The database was written by a newer platform-bot (schema {revision}).",
@@ -338,14 +281,3 @@ def cannot_start(error: Exception) -> StartError:
     return StartError(
         f"The database cannot be used: {reason}.", fix="Check DATABASE_URL, and that the server answers."
     )
-
-
-def check_schema(connection: Connection) -> None:
-    """Raises StartError unless the schema is the one this version knows."""
-    revision = _revision(connection)
-    _refuse_newer(revision)
-    if revision != known_revisions()[-1]:
-        raise StartError(
-            "The database is not migrated." if revision is None else "The database is of an older version.",
-            fix="Run `python -m bot migrate` first.",
-        )

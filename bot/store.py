@@ -24,7 +24,6 @@ from bot.database import (
     check_schema,
     file_lock,
     is_sqlite,
-    migrate,
     open_engines,
     sqlite_file,
 )
@@ -55,7 +54,6 @@ __all__ = [
     "Store",
     "Transaction",
     "Word",
-    "migrate",
 ]
 
 T = TypeVar("T")

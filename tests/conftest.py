@@ -15,7 +15,7 @@ import structlog
 from database import Clock, PostgreSQL, running_postgresql
 from forking import Forker
 
-from bot.database import migrate
+from bot.migrating import migrate
 from bot.store import Store
 
 

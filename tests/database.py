@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from bot.database import migrate
+from bot.migrating import migrate
 from integrations._postgres_binaries import Binaries, copy_wheel, find_binaries
 
 START_SECONDS = 30.0

@@ -29,8 +29,8 @@ from bot import manifest, registry
 from bot.app import Bot, http_mode, open_bot, socket_mode
 from bot.command import Backends
 from bot.config import Config
-from bot.database import migrate
 from bot.domain import Request, RequestState
+from bot.migrating import migrate
 from bot.workflow import Tuning
 from integrations.ports import Surroundings
 from playground.actor import Actor, buttons, shown_text

@@ -1,1 +1,1 @@
-"""The schema's history, applied by `bot.database.migrate`. Revisions never import the code they once served."""
+"""The schema's history, applied by `bot.migrating`. Revisions never import the code they once served."""

@@ -9,7 +9,7 @@ from database import Clock
 
 from bench import bot, load, seed
 from bench.processes import Cores
-from bot.database import migrate
+from bot.migrating import migrate
 from bot.store import Store
 
 

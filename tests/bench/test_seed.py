@@ -7,8 +7,8 @@ from pathlib import Path
 from database import Clock, PostgreSQL
 
 from bench import seed
-from bot.database import migrate
 from bot.domain import RequestState
+from bot.migrating import migrate
 from bot.store import Store
 
 

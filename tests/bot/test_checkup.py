@@ -13,8 +13,8 @@ import yaml
 from people_made import EXAMPLE, ROOT
 
 from bot import checkup, manifest, registry
-from bot.database import migrate
 from bot.domain import JSON
+from bot.migrating import migrate
 from integrations._breaker import Breaker
 from integrations.ports import Finding
 from playground.server import Playground

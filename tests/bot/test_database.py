@@ -13,8 +13,9 @@ from database import Clock, PostgreSQL
 from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from bot.database import async_url, file_lock, migrate, sync_url
+from bot.database import async_url, file_lock, sync_url
 from bot.errors import StartError, TemporaryBackendError
+from bot.migrating import migrate
 from bot.store import Store
 from bot.transaction import Transaction
 

@@ -15,7 +15,7 @@ from database import Clock
 from requests_made import awaiting
 
 from bot.__main__ import main
-from bot.database import migrate
+from bot.migrating import migrate
 from bot.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from database import Clock
 
-from bot.database import VERSION_TABLE, known_revisions, migrate, sync_url
+from bot.database import MIGRATIONS, VERSION_TABLE, known_revisions, sync_url
 from bot.errors import StartError
+from bot.migrating import migrate
 from bot.migrations.scope import include_name
 from bot.rows import searchable
 from bot.store import Store
@@ -132,3 +134,10 @@ def test_a_failing_migration_leaves_nothing_behind(empty_database_url: str) -> N
 
     with connected(empty_database_url) as connection:
         assert sa.inspect(connection).get_table_names() == ["audit_head"]
+
+
+def test_a_migrations_file_is_named_after_its_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    history = [one.revision for one in ScriptDirectory.from_config(config).walk_revisions()]
+    assert known_revisions() == history[::-1]

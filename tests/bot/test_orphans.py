@@ -13,9 +13,9 @@ from fake_backends import FakeBackends
 from fake_context import FakeKnowledge, make_plan, make_service
 
 from bot import orphans
-from bot.database import migrate
 from bot.domain import DeploymentRecord, RequestState
 from bot.errors import TemporaryBackendError
+from bot.migrating import migrate
 from bot.orphans import Survey, shown, stray, survey
 from integrations.ports import ApplicationSpec, ClaimSpec, Entity, Marked
 

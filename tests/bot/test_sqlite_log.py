@@ -8,7 +8,7 @@ from pathlib import Path
 from database import Clock
 from requests_made import new_request
 
-from bot.database import migrate
+from bot.migrating import migrate
 from bot.sqlite_log import FOLD_BYTES, fold
 from bot.store import Store
 

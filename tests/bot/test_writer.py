@@ -12,8 +12,8 @@ from database import Clock, PostgreSQL
 from requests_made import ALICE, new_request
 
 from bot.audit import Fact
-from bot.database import migrate
 from bot.errors import ConflictError, TemporaryBackendError
+from bot.migrating import migrate
 from bot.store import Store
 from bot.transaction import Transaction
 
