@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from database import Clock
 
 from bot.database import MIGRATIONS, VERSION_TABLE, known_revisions, sync_url
