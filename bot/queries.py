@@ -138,23 +138,22 @@ def _as_value(column: str) -> SQLColumnExpression[str]:
     return col(column).concat("")
 
 
-async def list_open(
-    session: AsyncSession,
-    *,
-    states: Collection[RequestState],
-    older_than: datetime | None,
-    limit: int,
-) -> list[Request]:
+async def list_unplanned(session: AsyncSession, *, older_than: datetime, limit: int) -> list[Request]:
     """Longest unchanged first."""
     statement = (
         select(RequestRow)
-        .where(col(RequestRow.state).in_(sorted(states)))
+        .where(col(RequestRow.state) == RequestState.PLANNING, col(RequestRow.updated_at) <= older_than)
         .order_by(col(RequestRow.updated_at), col(RequestRow.id))
         .limit(limit)
     )
-    if older_than is not None:
-        statement = statement.where(col(RequestRow.updated_at) <= older_than)
     return await load_requests(session, (await session.scalars(statement)).all())
+
+
+async def list_runs(session: AsyncSession, states: Collection[RequestState]) -> list[tuple[str, int]]:
+    statement = select(col(RequestRow.id), col(RequestRow.run)).where(
+        col(RequestRow.state).in_(sorted(states))
+    )
+    return [(request_id, run) for request_id, run in await session.execute(statement)]
 
 
 async def list_cards(session: AsyncSession, request_id: str) -> list[Card]:

@@ -28,7 +28,6 @@ from bot.database import (
     sqlite_file,
 )
 from bot.domain import (
-    OPEN_STATES,
     AuditEvent,
     Card,
     CardKind,
@@ -56,6 +55,8 @@ __all__ = [
     "Word",
 ]
 
+LOCK_WAIT_SECONDS = 1.0
+"""What a killed bot was about to start holds its lock until it is started."""
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 
@@ -87,7 +88,7 @@ class Store:
         address = async_url(url)
         async with AsyncExitStack() as stack:
             if is_sqlite(address):
-                stack.enter_context(file_lock(sqlite_file(address)))
+                stack.enter_context(file_lock(sqlite_file(address), wait_seconds=LOCK_WAIT_SECONDS))
             engines = await stack.enter_async_context(open_engines(address))
             await _refuse_other_schema(engines)
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
@@ -251,18 +252,15 @@ class Store:
                 limit=limit,
             )
 
-    async def list_open(
-        self, *, states: Collection[RequestState] = OPEN_STATES, limit: int = 100
-    ) -> list[Request]:
-        """Longest unchanged first."""
+    async def list_runs(self, states: Collection[RequestState]) -> list[tuple[str, int]]:
+        """Id and run of every request in one of these states, however many there are."""
         async with self._read() as session:
-            return await queries.list_open(session, states=states, older_than=None, limit=limit)
+            return await queries.list_runs(session, states)
 
     async def unplanned(self, *, older_than: datetime, limit: int = 100) -> list[Request]:
         """Requests whose planning was cut off: they were acknowledged and are planned again."""
-        states = {RequestState.PLANNING}
         async with self._read() as session:
-            return await queries.list_open(session, states=states, older_than=older_than, limit=limit)
+            return await queries.list_unplanned(session, older_than=older_than, limit=limit)
 
     # ------------------------------------------------------------ cards
 

@@ -20,11 +20,10 @@ from typing import Any, ClassVar, TypeVar
 import sqlalchemy as sa
 import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID, WorkflowStatusString
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot import ledger
 from bot.command import Backends, Command
-from bot.domain import Platform, Request, RequestState
+from bot.domain import Platform, RequestState
 from bot.errors import StartError, TemporaryBackendError
 from bot.quiet_log import QuietLog
 from bot.replanned import Replan
@@ -102,6 +101,7 @@ class Engine:
         self._executor_id = executor_id
         self._tuning = tuning
         self._lease: Lease | None = None
+        self._closing = False
         self._runs: set[asyncio.Task[Any]] = set()
         self._workflow: Callable[[str, int], Coroutine[Any, Any, None]] = self._run
 
@@ -209,24 +209,29 @@ class Engine:
     async def _patiently(self, work: Awaitable[object]) -> None:
         try:
             await work
-        except (TemporaryBackendError, SQLAlchemyError, OSError) as error:
+        except TemporaryBackendError as error:
             # The rows say what there is to do; the next sweep finds it.
-            log.warning("workflow.start_delayed", error=type(error).__name__)
+            log.warning("workflow.start_delayed", why=error.sentence)
+        except Exception:
+            log.exception("workflow.start_failed")
 
     async def _start_latest(self, request_id: str) -> None:
         """What was said before a commit that failed is no run: the row decides."""
         request = await self._store.find_request(request_id)
         if request is not None and request.state in _WORKING:
-            await self._start_run(request)
+            await self._start_run(request.id, request.run)
 
-    async def _start_run(self, request: Request) -> None:
+    async def _start_run(self, request_id: str, run: int) -> None:
         """Once, wherever it was started before: DBOS starts no two workflows of one id."""
-        with SetWorkflowID(f"{request.id}.{request.run}"):
-            await DBOS.start_workflow_async(self._workflow, request.id, request.run)
+        with SetWorkflowID(f"{request_id}.{run}"):
+            await DBOS.start_workflow_async(self._workflow, request_id, run)
 
     async def _run(self, request_id: str, run: int) -> None:
         task = asyncio.current_task()
         assert task is not None, "DBOS runs every workflow as a task"
+        if self._closing:
+            # DBOS may still take one up while the end waits for the others.
+            raise asyncio.CancelledError
         self._runs.add(task)
         task.add_done_callback(self._runs.discard)
         await Saga(request_id, run, world=self._world, write=self._write).execute()
@@ -250,6 +255,7 @@ class Engine:
 
     async def _drain(self) -> None:
         """Interrupt the runs; what was handed to the writer is written. Nothing is marked: they go on, here or elsewhere."""
+        self._closing = True
         for task in self._runs:
             task.cancel()
         if self._runs:
@@ -261,37 +267,41 @@ class Engine:
 
     # ---------------------------------------------------------------- what nobody runs
 
-    async def sweep(self, limit: int = 100) -> int:
+    async def sweep(self) -> int:
         """Nothing stays "running" for ever: stop what DBOS has given up, start what has no workflow. Returns how many."""
-        requests = await self._store.list_open(states=_WORKING, limit=limit)
-        if not requests:
+        working = {
+            f"{request_id}.{run}": (request_id, run)
+            for request_id, run in await self._store.list_runs(_WORKING)
+        }
+        if not working:
             return 0
-        ids = [f"{request.id}.{request.run}" for request in requests]
-        found = await DBOS.list_workflows_async(workflow_ids=ids, load_input=False, load_output=False)
+        found = await DBOS.list_workflows_async(
+            workflow_ids=list(working), load_input=False, load_output=False
+        )
         statuses = {workflow.workflow_id: workflow.status for workflow in found}
         swept = 0
-        for request, workflow_id in zip(requests, ids, strict=True):
-            swept += await self._sweep_one(request, statuses.get(workflow_id))
+        for workflow_id, (request_id, run) in working.items():
+            swept += await self._sweep_one(request_id, run, statuses.get(workflow_id))
         return swept
 
-    async def _sweep_one(self, request: Request, status: str | None) -> bool:
+    async def _sweep_one(self, request_id: str, run: int, status: str | None) -> bool:
         if status in _LIVE:
             return False
         # The run may have ended between the two looks; then the request says so by now.
-        current = await self._store.find_request(request.id)
-        if current is None or current.run != request.run or current.state not in _WORKING:
+        current = await self._store.find_request(request_id)
+        if current is None or current.run != run or current.state not in _WORKING:
             return False
         if status is None:
-            log.info("workflow.started_late", request_id=request.id, run=request.run)
-            await self._start_run(request)
+            log.info("workflow.started_late", request_id=request_id, run=run)
+            await self._start_run(request_id, run)
         else:
-            log.error("workflow.stopped", request_id=request.id, run=request.run, status=status)
-            await self._store.write(lambda tx: self._give_up(tx, request))
+            log.error("workflow.stopped", request_id=request_id, run=run, status=status)
+            await self._store.write(
+                lambda tx: ledger.finish(
+                    tx, request_id, run=run, state=RequestState.STOPPED, outcome=_GIVEN_UP
+                )
+            )
         return True
-
-    @staticmethod
-    async def _give_up(tx: Transaction, request: Request) -> None:
-        await ledger.finish(tx, request.id, run=request.run, state=RequestState.STOPPED, outcome=_GIVEN_UP)
 
     async def forget(self, before: datetime, limit: int = 500) -> int:
         """Delete the engine's rows of runs that ended before then; requests and audit events stay. Returns how many."""

@@ -10,10 +10,14 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from bot.errors import InUseError, StartError, TemporaryBackendError
+
+HOLD_WAIT_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -86,16 +90,26 @@ def hold_folder(folder: Path, *, purpose: str) -> Iterator[None]:
             fix="Let the bot's user write there, or name another state folder.",
         ) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise InUseError(
-                f"Another process (pid {owner}) already runs {purpose} in {folder}.",
-                fix="Stop it first, or give this one another state folder.",
-            ) from error
+        # What a killed process was about to start holds its lock until it is started.
+        deadline = time.monotonic() + HOLD_WAIT_SECONDS
+        while not _held(file):
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                owner = file.read().strip() or "unknown"
+                raise InUseError(
+                    f"Another process (pid {owner}) already runs {purpose} in {folder}.",
+                    fix="Stop it first, or give this one another state folder.",
+                )
+            time.sleep(0.02)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _held(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

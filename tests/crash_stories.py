@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 from crash_report import applications
 
 from playground.actor import Actor, shown_text
@@ -131,6 +132,16 @@ async def staging_runs_what_was_pushed(scene: Scene) -> bool:
     return len(running["operations"]) == 2 and not running["candidate"] and not running["retiring"]
 
 
+async def staging_answers(scene: Scene) -> bool:
+    """The service is started again together with the bot, and what does not answer is not promoted."""
+    staging = next(one for one in applications(scene.state) if one["environment"] == "staging")
+    async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+        try:
+            return (await client.get(f"http://127.0.0.1:{staging['port']}/")).is_success
+        except httpx.HTTPError:
+            return False
+
+
 STORIES = {
     "create": Story(
         deeds=(
@@ -158,6 +169,7 @@ STORIES = {
     "promote": Story(
         setting="create",
         deeds=(
+            staging_answers,
             types("alice", f"/platform promote {SERVICE}"),
             clicks("lena", "approve", on=f"Promote {SERVICE} to production"),
         ),
@@ -172,6 +184,7 @@ STORIES = {
     "degraded": Story(
         setting="push",
         deeds=(
+            staging_answers,
             types("alice", f"/platform promote {SERVICE}"),
             clicks("lena", "approve", on=f"Promote {SERVICE} to production"),
         ),
