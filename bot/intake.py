@@ -8,9 +8,10 @@ that is away) it leaves to `lifecycle.open_request`. Why a second way: docs/deci
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from bot import audit
 from bot.audit import Fact, Head
 from bot.domain import Request, RequestState
+from bot.fair_lock import FairLock
 from bot.lifecycle import NewRequest
 from bot.tables import AuditEventRow, AuditHeadRow, RequestRow
 from bot.transaction import HEAD_ID
@@ -75,15 +77,16 @@ class _Arrival:
 class Intake:
     """`record` returns what is on disk, or None for what is not a plain case."""
 
-    def __init__(self, engine: sa.Engine, lock: asyncio.Lock, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, engine: sa.Engine, lock: FairLock, *, clock: Callable[[], datetime]) -> None:
         """`lock` is shared with whoever else writes in this process: one after the other, and nobody twice in a row."""
         self._engine = engine
         self._lock = lock
         self._clock = clock
         self._open = True
         self._arrivals: deque[_Arrival] = deque()
-        self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-intake")
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._batches: queue.SimpleQueue[Sequence[_Arrival] | None] = queue.SimpleQueue()
         dialect = engine.dialect
         self._begin = "BEGIN IMMEDIATE" if dialect.name == "sqlite" else ""
         self._head = str(_LOCKED_HEAD.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
@@ -94,40 +97,49 @@ class Intake:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, engine: sa.Engine, lock: asyncio.Lock, *, clock: Callable[[], datetime]
+        cls, engine: sa.Engine, lock: FairLock, *, clock: Callable[[], datetime]
     ) -> AsyncIterator[Intake]:
         """Its thread runs while this is open; at the end it commits what has arrived."""
-        intake = cls(engine, lock, clock=clock)
-        with intake._thread:
-            draining = asyncio.create_task(intake._drain(), name="store-intake")
-            try:
-                yield intake
-            finally:
-                intake._open = False
-                intake._arrived.set()
-                await draining
+        intake, loop = cls(engine, lock, clock=clock), asyncio.get_running_loop()
+        thread = threading.Thread(target=intake._work, args=(loop,), name="store-intake", daemon=True)
+        thread.start()
+        try:
+            yield intake
+        finally:
+            intake._open = False
+            await intake._quiet.wait()
+            intake._batches.put(None)
+            await asyncio.to_thread(thread.join)
 
     async def record(self, new: NewRequest) -> Request | None:
         if not self._open:
             return None
         arrival = _Arrival(new, asyncio.get_running_loop().create_future())
         self._arrivals.append(arrival)
-        self._arrived.set()
+        if self._quiet.is_set():
+            self._quiet.clear()
+            self._lock.take(self._send)
         return await arrival.answer
 
-    async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._open or self._arrivals:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._arrivals:
-                async with self._lock:
-                    batch = [self._arrivals.popleft() for _ in range(min(BATCH_LIMIT, len(self._arrivals)))]
-                    await loop.run_in_executor(self._thread, self._try, batch)
-                for arrival in batch:
-                    arrival.settle()
+    def _send(self) -> None:
+        """Hand over whoever is there by now."""
+        self._batches.put([self._arrivals.popleft() for _ in range(min(BATCH_LIMIT, len(self._arrivals)))])
+
+    def _settle(self, batch: Sequence[_Arrival]) -> None:
+        self._lock.release()
+        for arrival in batch:
+            arrival.settle()
+        if self._arrivals:
+            self._lock.take(self._send)
+        else:
+            self._quiet.set()
 
     # ------------------------------------------------------------ in the thread
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (batch := self._batches.get()) is not None:
+            self._try(batch)
+            loop.call_soon_threadsafe(self._settle, batch)
 
     def _try(self, batch: Sequence[_Arrival]) -> None:
         connection = None

@@ -36,6 +36,7 @@ from bot.domain import (
     RequestState,
     Service,
 )
+from bot.fair_lock import FairLock
 from bot.glance import Glance
 from bot.halts import Word
 from bot.intake import Intake
@@ -92,7 +93,7 @@ class Store:
             engines = await stack.enter_async_context(open_engines(address))
             await _refuse_other_schema(engines)
             sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
-            lock = asyncio.Lock()
+            lock = FairLock()
             writer = await stack.enter_async_context(GroupWriter(sessions, lock))
             intake = await stack.enter_async_context(Intake.open(engines.direct, lock, clock=clock))
             glance = await stack.enter_async_context(Glance.open(engines.glance))
@@ -109,7 +110,7 @@ class Store:
         async with open_engines(async_url(url)) as opened:
             await _refuse_other_schema(opened)
             sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
-            async with GroupWriter(sessions, asyncio.Lock()) as writer, Glance.open(opened.glance) as glance:
+            async with GroupWriter(sessions, FairLock()) as writer, Glance.open(opened.glance) as glance:
                 read_only = replace(opened, writer=opened.reader)
                 yield cls(read_only, writer, glance, clock=clock)
 

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from bot.database import is_outage, unavailable
 from bot.errors import ConflictError, TemporaryBackendError
+from bot.fair_lock import FairLock
 
 T = TypeVar("T")
 Work = Callable[[AsyncSession], Awaitable[T]]
@@ -47,7 +48,7 @@ class _Job:
 class GroupWriter:
     """The one who writes. `submit` returns when the work is committed; use it inside `async with`."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], lock: asyncio.Lock) -> None:
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], lock: FairLock) -> None:
         self._sessions = sessions
         self._lock = lock
         self._jobs: deque[_Job] = deque()
