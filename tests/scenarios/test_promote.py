@@ -22,6 +22,17 @@ def deploys(house: Stage) -> list[Message]:
     return house.playground.app_messages("#deploys")
 
 
+async def the_failures_reply(house: Stage) -> Message:
+    """In the thread under its deployment's notification, as soon as it is there."""
+
+    def look() -> Message | None:
+        return next((one for one in deploys(house) if one.thread_ts not in {None, one.ts}), None)
+
+    reply = await house.playground.until(look, timeout_seconds=house.patience_seconds, what="the reply")
+    assert reply is not None
+    return reply
+
+
 # ---------------------------------------------------------------- the plan
 
 
@@ -224,9 +235,9 @@ async def test_a_degraded_promotion_goes_back_by_itself_and_is_said_loudly(house
     assert house.world.repos["orders"].carried.get(running or "", running) == good
     assert f"{bad[:7]} is degraded in production" in house.says(card)
 
-    announced = deploys(house)[-2]
+    reply = await the_failures_reply(house)
+    announced = next(one for one in deploys(house) if one.ts == reply.thread_ts)
     await house.until_shown(announced, "rolled back")
-    reply = next(one for one in deploys(house) if one.thread_ts == announced.ts)
     assert "orders → production failed" in shown_text(reply)
     await house.until_shown(reply, "The last good revision runs again.")
     await house.card("alice", "app", "failed and was undone")
@@ -241,7 +252,7 @@ async def test_a_first_promotion_that_degrades_leaves_nothing_and_does_not_claim
     await house.person("lena").click(card, "approve")
     await house.until_shown(card, ":leftwards_arrow_with_hook: undone")
     await house.card("lena", "#deploys", "failed")
-    reply = next(one for one in deploys(house) if one.thread_ts)
+    reply = await the_failures_reply(house)
     await house.until_shown(reply, "Nothing runs there, as before.")
     assert "last good revision" not in house.says(reply)
     assert ("orders", "production") not in house.world.apps
