@@ -10,9 +10,7 @@ from bench import bot, load, processes
 from bench.house import House
 from bench.results import Results
 
-IMPORTS = (
-    "import slack_bolt.async_app, aiohttp.web, sqlmodel, sqlalchemy.ext.asyncio, dbos, copier, apscheduler"
-)
+IMPORTS = "import slack_bolt.async_app, aiohttp.web, sqlmodel, sqlalchemy.ext.asyncio, copier, apscheduler"
 IDLE_SECONDS = 10.0
 
 

@@ -194,7 +194,7 @@ def _assemble(config: Config, ground: _Ground, *, people: Directory, planner: Pl
         edge=edge,
         dispatcher=dispatcher,
         cards=cards,
-        ticker=Ticker(store=store, engine=engine, dispatcher=dispatcher, clock=clock),
+        ticker=Ticker(store=store, dispatcher=dispatcher, clock=clock),
         engine=engine,
         hooks=_reception(ground, platform=platform, engine=engine, tasks=tasks, metrics=metrics),
         tasks=tasks,

@@ -221,6 +221,8 @@ def _values(new: NewRequest, now: datetime) -> dict[str, Any]:
         "state": RequestState.PLANNING.value,
         "version": 1,
         "run": 0,
+        "replica": "",
+        "deaths": 0,
         "created_at": now,
         "updated_at": now,
         "due_at": None,

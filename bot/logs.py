@@ -11,7 +11,7 @@ import structlog
 
 from bot.errors import redact
 
-_QUIET = ("slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "dbos", "asyncio")
+_QUIET = ("slack_sdk", "apscheduler", "httpx", "httpcore", "alembic", "asyncio")
 """Libraries that log payloads, tickets or every request at lower levels."""
 
 

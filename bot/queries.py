@@ -5,7 +5,7 @@ A list of requests brings approvals and steps along, each in one query for the w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from bot.audit import Head, storable_text, timestamp
-from bot.domain import OPEN_STATES, AuditEvent, Card, DeploymentRecord, Request, RequestState, Service
+from bot.domain import (
+    OPEN_STATES,
+    WORKING_STATES,
+    AuditEvent,
+    Card,
+    DeploymentRecord,
+    Request,
+    RequestState,
+    RunId,
+    Service,
+)
 from bot.rows import FRAGMENT_LENGTH, searchable, to_card, to_deployment, to_entity, to_event, to_service
 from bot.tables import (
     KEY,
@@ -24,6 +34,7 @@ from bot.tables import (
     CardRow,
     DeploymentRow,
     EntityRow,
+    ReplicaRow,
     RequestRow,
     ServiceFragmentRow,
     ServiceRow,
@@ -149,11 +160,13 @@ async def list_unplanned(session: AsyncSession, *, older_than: datetime, limit: 
     return await load_requests(session, (await session.scalars(statement)).all())
 
 
-async def list_runs(session: AsyncSession, states: Collection[RequestState]) -> list[tuple[str, int]]:
+async def list_claimable(session: AsyncSession, replica: str) -> list[RunId]:
+    """What this replica carries out is among them: whether it still does, only the process knows."""
     statement = select(col(RequestRow.id), col(RequestRow.run)).where(
-        col(RequestRow.state).in_(sorted(states))
+        col(RequestRow.state).in_(sorted(WORKING_STATES)),
+        (col(RequestRow.replica) == replica) | col(RequestRow.replica).not_in(select(col(ReplicaRow.id))),
     )
-    return [(request_id, run) for request_id, run in await session.execute(statement)]
+    return [RunId(request_id, run) for request_id, run in await session.execute(statement)]
 
 
 async def list_cards(session: AsyncSession, request_id: str) -> list[Card]:

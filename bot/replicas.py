@@ -1,9 +1,10 @@
-"""PostgreSQL: who is alive, and who takes over the runs of a replica that died. Uses DBOS's public calls only.
+"""Who is alive, and which process carries out which run.
 
-Without its commercial server nobody moves a dead process's runs. Each replica keeps a row in `replicas` and renews it on the
-database's clock. Whoever sees an expired row deletes it; a run that is being executed by nobody in the table goes back into DBOS's
-queue. A run writes only while its replica's row is there (`hold`); a replica that finds its own row gone ends at once, because
-its runs may by then be somebody else's.
+A process that may carry out runs is a replica: it has a row in `replicas` before it claims anything. A request names the replica that
+carries out its run; whoever claims one holds the writers' lock, as everybody does who writes in a run's name, so a run changes
+hands between two commits and never within one. On PostgreSQL a replica renews its row on the database's clock, and whoever sees an
+expired one strikes it out; one that finds itself struck out ends at once, because its runs may by then be somebody else's. An SQLite
+file has one process (the store holds its lock), so there every other row is a dead one's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -18,19 +20,17 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from dbos import DBOS, WorkflowStatus, WorkflowStatusString
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlmodel import col
 
-from bot.tables import ReplicaRow, TakeoverRow
+from bot.domain import WORKING_STATES, RunId
+from bot.errors import ConflictError, TemporaryBackendError
+from bot.store import Store, Transaction
+from bot.tables import ReplicaRow, RequestRow
 
 log = structlog.get_logger(__name__)
 
 BEATS_PER_LEASE = 6
-REAPER_LOCK = 0x706C6174
-"""Key of the advisory lock that makes take-overs happen one after the other."""
 FENCED_EXIT_CODE = 75
 """EX_TEMPFAIL: the supervisor should start this process again; it will have another id."""
 
@@ -40,138 +40,117 @@ def exit_now() -> None:
     os._exit(FENCED_EXIT_CODE)
 
 
-class Lease:
-    """This replica's sign of life, and its watch over the others."""
+class Replica:
+    """This process's sign of life, its claims, and its watch over the others."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        replica_id: str,
-        *,
-        seconds: float,
-        most_takeovers: int,
-        fenced: Callable[[], None] = exit_now,
-    ) -> None:
-        self._engine = engine
-        self._id = replica_id
-        self._seconds = seconds
-        self._most_takeovers = most_takeovers
+    def __init__(self, store: Store, *, lease_seconds: float, fenced: Callable[[], None] = exit_now) -> None:
+        self.id = uuid.uuid4().hex
+        self._store = store
+        self._lease_seconds = lease_seconds
         self._fenced = fenced
+        self._alone = store.engine.dialect.name == "sqlite"
         self._last_beat = float("-inf")
         self._judge_from = float("inf")
 
-    async def register(self) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(sa.insert(ReplicaRow).values(id=self._id, beat_at=_now()))
-        self._noted()
-
-    async def release(self) -> None:
-        """Say that this replica has ended, after its runs have: whoever looks next takes them over without waiting."""
-        async with self._engine.begin() as connection:
-            await connection.execute(sa.delete(ReplicaRow).where(col(ReplicaRow.id) == self._id))
-
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        beating = asyncio.create_task(self._keep(), name="replica-lease")
+    async def registered(self) -> AsyncIterator[None]:
+        """Alive as long as this is open. At the end, when its runs have ended, others may claim them without waiting."""
+        await self._store.write(self._register)
+        self._noted()
+        beating = None if self._alone else asyncio.create_task(self._keep(), name="replica-lease")
         try:
             yield
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            if beating is not None:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+            try:
+                await self._store.write(self._release)
+            except TemporaryBackendError as error:
+                log.warning("replicas.left_without_a_word", why=error.sentence)
+
+    # ---------------------------------------------------------------- runs
+
+    async def claim(self, tx: Transaction, run: RunId) -> int | None:
+        """Make the run this replica's: how often one ended without a word while it had the run. None where it is over, or a
+        living one's."""
+        row = await tx.request_row(run.request_id)
+        if row.run != run.number or row.state not in WORKING_STATES:
+            return None
+        if row.replica not in {"", self.id} and await tx.session.get(ReplicaRow, row.replica) is not None:
+            return None
+        if row.replica:
+            row.deaths += 1
+        row.replica = self.id
+        return row.deaths
+
+    async def hold(self, tx: Transaction, run: RunId) -> None:
+        """Raises ConflictError where the run is not, or no longer, this replica's."""
+        row = await tx.request_row(run.request_id)
+        if (row.run, row.replica) != (run.number, self.id):
+            raise ConflictError(f"Run {run.number} of request {run.request_id} goes on elsewhere.")
+
+    # ---------------------------------------------------------------- sign of life
+
+    async def _register(self, tx: Transaction) -> None:
+        if self._alone:
+            await tx.session.execute(sa.delete(ReplicaRow))
+        await tx.session.execute(sa.insert(ReplicaRow).values(id=self.id, beat_at=self._now()))
+
+    async def _release(self, tx: Transaction) -> None:
+        mine = sa.update(RequestRow).where(
+            col(RequestRow.replica) == self.id, col(RequestRow.state).in_(sorted(WORKING_STATES))
+        )
+        await tx.session.execute(mine.values(replica=""))
+        await tx.session.execute(sa.delete(ReplicaRow).where(col(ReplicaRow.id) == self.id))
 
     async def _keep(self) -> None:
         while True:
             try:
                 await self.beat()
-                await self.reap()
+                await self.strike_out_the_dead()
             except (SQLAlchemyError, OSError) as error:
                 log.warning("replicas.database_away", error=type(error).__name__)
-            await asyncio.sleep(self._seconds / BEATS_PER_LEASE)
+            await asyncio.sleep(self._lease_seconds / BEATS_PER_LEASE)
 
     async def beat(self) -> None:
-        async with self._engine.begin() as connection:
+        """Never waits for the writers' lock: a busy database is no death."""
+        async with self._store.engine.begin() as connection:
             renewed = await connection.execute(
                 sa.update(ReplicaRow)
-                .where(col(ReplicaRow.id) == self._id)
-                .values(beat_at=_now())
+                .where(col(ReplicaRow.id) == self.id)
+                .values(beat_at=self._now())
                 .returning(col(ReplicaRow.id))
             )
             alive = renewed.first() is not None
         if not alive:
-            self._struck_out()
+            log.critical("replicas.fenced", replica=self.id)
+            self._fenced()
         self._noted()
-
-    async def hold(self, session: AsyncSession) -> None:
-        """In a run's transaction: nobody strikes this replica out before the commit. Its own sign of life does not wait for it."""
-        mine = sa.select(col(ReplicaRow.id)).where(col(ReplicaRow.id) == self._id)
-        if await session.scalar(mine.with_for_update(read=True, key_share=True)) is None:
-            self._struck_out()
-
-    def _struck_out(self) -> None:
-        log.critical("replicas.fenced", replica=self._id)
-        self._fenced()
 
     def _noted(self) -> None:
         now = time.monotonic()
-        if now - self._last_beat > self._seconds / 2:
+        if now - self._last_beat > self._lease_seconds / 2:
             # The database was away, or this process was: let the others beat first, then judge.
-            self._judge_from = now + self._seconds
+            self._judge_from = now + self._lease_seconds
         self._last_beat = now
 
-    async def reap(self) -> list[str]:
-        """Put the runs of dead replicas back into the queue; returns their ids."""
-        async with self._engine.begin() as connection:
-            # Two at once would take a run away from the replica that has just got it.
-            if not await connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(REAPER_LOCK))):
-                return []
-            if time.monotonic() >= self._judge_from:
-                await self._strike_out_the_dead(connection)
-            orphans = await self._orphans(connection)
-            if not orphans:
-                return []
-            poison = await self._count_takeovers(connection, orphans)
-            # While the lock is held, and before the commit that lets the next reaper look.
-            for workflow_id in poison:
-                await DBOS.cancel_workflow_async(workflow_id)
-            moved = [workflow_id for workflow_id in orphans if workflow_id not in poison]
-            if moved:
-                await DBOS.resume_workflows_async(moved)
-        log.warning("replicas.taken_over", runs=moved, given_up=sorted(poison))
-        return moved
-
-    async def _strike_out_the_dead(self, connection: AsyncConnection) -> None:
-        lease = sa.literal(timedelta(seconds=self._seconds), sa.Interval())
-        await connection.execute(
-            sa.delete(ReplicaRow).where(
-                col(ReplicaRow.id) != self._id, col(ReplicaRow.beat_at) < _now() - lease
-            )
-        )
-
-    async def _orphans(self, connection: AsyncConnection) -> list[str]:
-        """Runs that nobody in the table executes. Looked at in this order: a replica is in the table before it has a run."""
-        pending = await _pending()
-        if not pending:
+    async def strike_out_the_dead(self) -> list[str]:
+        """Delete the rows of replicas that were silent for a lease, and return their ids: the next sweep claims their runs."""
+        if time.monotonic() < self._judge_from:
             return []
-        alive = set((await connection.execute(sa.select(col(ReplicaRow.id)))).scalars())
-        return [run.workflow_id for run in pending if run.executor_id not in alive]
+        lease = sa.literal(timedelta(seconds=self._lease_seconds), sa.Interval())
+        async with self._store.engine.begin() as connection:
+            dead = await connection.execute(
+                sa.delete(ReplicaRow)
+                .where(col(ReplicaRow.id) != self.id, col(ReplicaRow.beat_at) < self._now() - lease)
+                .returning(col(ReplicaRow.id))
+            )
+            struck_out = list(dead.scalars())
+        if struck_out:
+            log.warning("replicas.struck_out", replicas=struck_out)
+        return struck_out
 
-    async def _count_takeovers(self, connection: AsyncConnection, workflow_ids: list[str]) -> set[str]:
-        """Counts one more for each; returns those that have taken down too many replicas."""
-        counted = await connection.execute(
-            insert(TakeoverRow)
-            .values([{"workflow_id": workflow_id, "count": 1} for workflow_id in workflow_ids])
-            .on_conflict_do_update(index_elements=["workflow_id"], set_={"count": col(TakeoverRow.count) + 1})
-            .returning(col(TakeoverRow.workflow_id), col(TakeoverRow.count))
-        )
-        return {workflow_id for workflow_id, count in counted if count > self._most_takeovers}
-
-
-def _now() -> sa.ColumnElement[Any]:
-    """The database's clock: replicas need not agree on the time."""
-    return sa.func.clock_timestamp()
-
-
-async def _pending() -> list[WorkflowStatus]:
-    return await DBOS.list_workflows_async(
-        status=[WorkflowStatusString.PENDING.value], load_input=False, load_output=False
-    )
+    def _now(self) -> sa.ColumnElement[Any]:
+        """The database's clock: replicas need not agree on the time. On SQLite nobody asks."""
+        return sa.func.current_timestamp() if self._alone else sa.func.clock_timestamp()

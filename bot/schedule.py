@@ -17,7 +17,6 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot import inbox
 from bot.dispatch import Dispatcher
 from bot.store import Store
-from bot.workflow import Engine
 
 log = structlog.get_logger(__name__)
 
@@ -28,18 +27,14 @@ PLANNING_PATIENCE_SECONDS = 30.0
 """A request that has been planning for so long has lost its process."""
 KEEP_DELIVERIES = timedelta(days=3)
 KEEP_HEARD = timedelta(days=30)
-KEEP_RUNS = timedelta(days=14)
 BATCH = 100
 
 
 class Ticker:
     """One method per kind of work that comes due."""
 
-    def __init__(
-        self, *, store: Store, engine: Engine, dispatcher: Dispatcher, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, *, store: Store, dispatcher: Dispatcher, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._engine = engine
         self._dispatcher = dispatcher
         self._clock = clock
 
@@ -54,7 +49,6 @@ class Ticker:
     async def clean(self) -> None:
         await self._store.delete_inbox(self._clock() - KEEP_DELIVERIES)
         await self._store.write(lambda tx: inbox.forget_heard(tx, self._clock() - KEEP_HEARD))
-        await self._engine.forget(self._clock() - KEEP_RUNS)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

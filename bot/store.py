@@ -7,7 +7,7 @@ the same moment. Reads see one consistent moment and never wait for writers. Wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -34,6 +34,7 @@ from bot.domain import (
     DeploymentRecord,
     Request,
     RequestState,
+    RunId,
     Service,
 )
 from bot.fair_lock import FairLock
@@ -116,7 +117,7 @@ class Store:
 
     @property
     def engine(self) -> AsyncEngine:
-        """The database that the durable engine keeps its own rows in as well."""
+        """For what must not wait for the writers' lock."""
         return self._engines.writer
 
     @property
@@ -124,8 +125,8 @@ class Store:
         return self._signals.dirty
 
     @property
-    def queued(self) -> asyncio.Queue[str]:
-        """Requests that have another run to make, as they were committed in this process."""
+    def queued(self) -> asyncio.Queue[RunId]:
+        """Runs to be made, as they were committed in this process."""
         return self._signals.queued
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -253,10 +254,10 @@ class Store:
                 limit=limit,
             )
 
-    async def list_runs(self, states: Collection[RequestState]) -> list[tuple[str, int]]:
-        """Id and run of every request in one of these states, however many there are."""
+    async def list_claimable(self, replica: str) -> list[RunId]:
+        """Every run to be made that no other living replica carries out."""
         async with self._read() as session:
-            return await queries.list_runs(session, states)
+            return await queries.list_claimable(session, replica)
 
     async def unplanned(self, *, older_than: datetime, limit: int = 100) -> list[Request]:
         """Requests whose planning was cut off: they were acknowledged and are planned again."""

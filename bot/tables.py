@@ -158,6 +158,10 @@ class RequestRow(Table, table=True):
     state: str = Field(sa_type=KEY)
     version: int = Field(sa_type=Integer)
     run: int = Field(default=0, sa_type=Integer)
+    replica: str = Field(default="", sa_type=KEY)
+    """Who carries out the run, or did."""
+    deaths: int = Field(default=0, sa_type=Integer)
+    """How many replicas ended without a word while they carried it out."""
     created_at: datetime = Field(sa_type=MOMENT)
     updated_at: datetime = Field(sa_type=MOMENT)
     due_at: datetime | None = Field(default=None, sa_type=MOMENT, nullable=True)
@@ -294,16 +298,8 @@ class HookDeliveryRow(Table, table=True):
 
 
 class ReplicaRow(Table, table=True):
-    """A replica that may run things. It is written before the replica takes any work."""
+    """A process that may carry out runs. It is written before the first is claimed."""
 
     __tablename__ = "replicas"
     id: str = Field(primary_key=True, sa_type=KEY)
     beat_at: datetime = Field(sa_type=DateTime(timezone=True))
-
-
-class TakeoverRow(Table, table=True):
-    """How often a run outlived its replica. DBOS counts recoveries, but starts again at each take-over."""
-
-    __tablename__ = "takeovers"
-    workflow_id: str = Field(primary_key=True, sa_type=KEY)
-    count: int

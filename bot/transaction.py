@@ -18,7 +18,7 @@ from sqlmodel import col
 
 from bot import audit
 from bot.audit import Fact, Head
-from bot.domain import JSON, OPEN_STATES, Request, RequestState
+from bot.domain import JSON, OPEN_STATES, Request, RequestState, RunId
 from bot.errors import NotFoundError
 from bot.rows import from_event, to_request
 from bot.tables import ApprovalRow, AuditEventRow, AuditHeadRow, CardRow, RequestRow, StepRow
@@ -32,8 +32,8 @@ class Signals:
     """Wake-ups inside this process, set after a commit. Hints only: the rows say what there is to do."""
 
     dirty: asyncio.Event = field(default_factory=asyncio.Event)
-    queued: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-    """Ids of requests whose next run is to be started."""
+    queued: asyncio.Queue[RunId] = field(default_factory=asyncio.Queue)
+    """Runs to be started."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,11 @@ class Transaction:
     async def start_run(self, row: RequestRow, state: RequestState) -> None:
         """The request has another run to make from this commit on; the engine is told, and finds it by itself if it was not."""
         row.run += 1
+        row.replica, row.deaths = "", 0
         row.due_at = None
         await self.change(row, state)
-        request_id = row.id
-        self.after_commit(f"queued {request_id}", lambda: self.signals.queued.put_nowait(request_id))
+        run = RunId(row.id, row.run)
+        self.after_commit(f"queued {run}", lambda: self.signals.queued.put_nowait(run))
 
     def after_commit(self, name: str, tell: Callable[[], None]) -> None:
         """Call once when the outermost transaction has ended; after a rollback that is a harmless false alarm."""

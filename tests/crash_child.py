@@ -15,7 +15,7 @@ from bot import logs
 from bot.app import open_bot, socket_mode
 from bot.workflow import Tuning
 
-TUNING = Tuning(poll_seconds=0.05, lease_seconds=3.0)
+TUNING = Tuning(sweep_seconds=0.5, lease_seconds=3.0)
 """On PostgreSQL a killed process's runs are taken over after the lease."""
 
 

@@ -29,7 +29,6 @@ FIRST_USED_LATE = (
     "anyio._backends._asyncio",
     "apscheduler.executors.asyncio",
     "httpcore",
-    "dbos._sys_db_sqlite",
 )
 DRIVERS = {"asyncpg": "postgresql", "psycopg": "postgresql"}
 

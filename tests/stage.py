@@ -31,7 +31,6 @@ from bot.command import Backends
 from bot.config import Config
 from bot.domain import Request, RequestState
 from bot.migrating import migrate
-from bot.workflow import Tuning
 from integrations.ports import Surroundings
 from playground.actor import Actor, buttons, shown_text
 from playground.messages import Message
@@ -39,8 +38,6 @@ from playground.server import Playground
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 20.0
-ENDS_AT_ONCE = Tuning(poll_seconds=0.05)
-"""Every stop waits until DBOS's threads have slept out."""
 Delivery = Literal["socket", "http"]
 _REQUEST_ID = re.compile(r"\br-[a-z0-9]{7}\b")
 
@@ -95,7 +92,7 @@ class Stage:
         migrate(config.secrets.database_url.get_secret_value())
         opener = registry.open_backends if self.real else functools.partial(self.opening, self.world)
         bot = await self._running.enter_async_context(
-            open_bot(config, clock=self.clock, open_backends=opener, tuning=ENDS_AT_ONCE)
+            open_bot(config, clock=self.clock, open_backends=opener)
         )
         if self.request_url:
             await self._running.enter_async_context(

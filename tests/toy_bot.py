@@ -15,7 +15,7 @@ from bot.replanned import Replanned, Same
 from bot.store import NewRequest, Proposal, Store
 from bot.workflow import Engine, Tuning
 
-QUICK = Tuning(poll_seconds=0.05, drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=1.5)
+QUICK = Tuning(drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=1.5)
 ENDED = frozenset(
     {
         RequestState.SUCCEEDED,

@@ -1,8 +1,7 @@
 """Kills a real process before one durable change, starts another one, and tells what is there in the end.
 
 `play_all` writes one JSON line per point into the folder. A point is the number of the change before
-which the process dies: a commit of the bot's database that wrote something (the store's, the engine's, DBOS's own), or a
-change of the toy world. Between two changes nothing durable happens, so dying before each of them is dying anywhere.
+which the process dies: a commit of the bot's database that wrote something, or a change of the toy world. Between two changes nothing durable happens, so dying before each of them is dying anywhere.
 Point 0 is a life without a kill. A point may be `7+2`: the second process dies as well, before its second change. The first
 point that is never reached ends the list.
 
@@ -26,9 +25,7 @@ from toy_world import World, toy_command, toy_plan
 from bot.domain import OnFailure, Plan, Request
 from bot.workflow import Tuning
 
-TUNING = Tuning(
-    poll_seconds=0.02, drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=0.6, most_recoveries=20
-)
+TUNING = Tuning(drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=0.6, most_deaths=20)
 PLAYED = "played.jsonl"
 NEVER_REACHED = 3
 """Exit code of a process that ended its work before the change it was to die at."""

@@ -16,7 +16,7 @@ from bot.command import Command, Done, Pending, Run, StepKind
 from bot.domain import JSON
 from bot.workflow import Tuning
 
-TUNING = Tuning(poll_seconds=0.05, drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=3.0)
+TUNING = Tuning(drain_seconds=5.0, sweep_seconds=0.1, lease_seconds=3.0)
 
 
 def patient_command(folder: Path) -> Command:

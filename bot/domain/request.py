@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from bot.domain.plan import JSON, Gate, Plan
 
@@ -15,7 +16,7 @@ class RequestState(StrEnum):
     PLANNING   recorded and acknowledged; the plan is being made
     PROPOSED   the requester sees the plan and must confirm
     AWAITING   approvals are missing
-    QUEUED     decided; the run is enqueued in the same transaction
+    QUEUED     decided; there is a run to make from this commit on
     RUNNING    steps are running
     STOPPED    a step failed; a person chooses: retry from here, or undo
     UNDOING    what was done is being undone, in reverse
@@ -49,6 +50,18 @@ OPEN_STATES = frozenset(
     }
 )
 DECIDABLE_STATES = frozenset({RequestState.PROPOSED, RequestState.AWAITING})
+WORKING_STATES = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
+"""There is a run to be made, or under way."""
+
+
+class RunId(NamedTuple):
+    """One run of one request: a retry and an undo are runs of their own."""
+
+    request_id: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.request_id}.{self.number}"
 
 
 class Decision(StrEnum):
@@ -132,7 +145,7 @@ class Request:
     """One request with everything a card needs. `version` grows with every change: decisions compare-and-set on it.
 
     `plan_changes` says in lines what differs from the plan that was approved before, when the plan was made anew.
-    `run` counts the runs (retry, undo): the durable workflow's id is `<id>.<run>`.
+    `run` counts the runs (retry, undo).
     """
 
     id: str

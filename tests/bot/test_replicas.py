@@ -1,12 +1,15 @@
-"""Several replicas on PostgreSQL: a dead one's runs go on elsewhere, and a revived one does no harm."""
+"""Which process carries out which run: a dead one's runs go on elsewhere, and a revived one does no harm."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,15 +17,15 @@ import sqlalchemy as sa
 from database import PostgreSQL
 from forking import Forked, Forker
 from sqlmodel import col
-from toy_bot import ENDED, ToyBot, toy_bot, utc_now
-from toy_world import World, toy_command, toy_plan
+from toy_bot import ENDED, ToyBot, utc_now
+from toy_world import World, toy_plan
 
-from bot.command import Done, Run, StepKind
-from bot.domain import JSON, RequestState
-from bot.replicas import FENCED_EXIT_CODE
+from bot import ledger
+from bot.domain import RequestState, RunId
+from bot.errors import ConflictError
+from bot.replicas import FENCED_EXIT_CODE, Replica
 from bot.store import Store
-from bot.tables import ReplicaRow, TakeoverRow
-from bot.workflow import Tuning
+from bot.tables import ReplicaRow, RequestRow
 
 SECONDS = 60.0
 
@@ -45,6 +48,11 @@ async def replica(forker: Forker, url: str, folder: Path) -> AsyncIterator[Forke
 async def rows(store: Store, statement: sa.Select[tuple[int]]) -> int:
     async with store.engine.connect() as connection:
         return int(await connection.scalar(statement) or 0)
+
+
+async def column(store: Store, statement: sa.Select[tuple[str]]) -> list[str]:
+    async with store.engine.connect() as connection:
+        return list(await connection.scalars(statement))
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -75,6 +83,12 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
         people = ToyBot(store, engine=None)  # type: ignore[arg-type]
         await people.request(toy_plan())
         await people.until(lambda one: any(step.detail == "waiting for go" for step in one.steps))
+        (owner,) = await column(store, sa.select(col(RequestRow.replica)))
+        taken_over = (
+            sa.select(sa.func.count())
+            .select_from(RequestRow)
+            .where(col(RequestRow.replica).not_in([owner, ""]))
+        )
         async with replica(forker, url, tmp_path) as second:
             match fate:
                 case "killed":
@@ -83,7 +97,7 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
                     first.send_signal(signal.SIGSTOP)
                 case "ended":
                     first.send_signal(signal.SIGTERM)
-            await until(lambda: rows(store, sa.select(sa.func.count()).select_from(TakeoverRow)))
+            await until(lambda: rows(store, taken_over))
             (tmp_path / "go").touch()
             request = await people.until(lambda one: one.state in ENDED, seconds=SECONDS)
             if fate == "frozen":
@@ -117,29 +131,74 @@ async def test_two_replicas_share_the_work(url: str, forker: Forker, tmp_path: P
     assert {request.state for request in ended} == {RequestState.SUCCEEDED}
 
 
-async def test_a_run_that_takes_down_every_replica_is_stopped(url: str, tmp_path: Path) -> None:
-    world = World(tmp_path / "world.db")
-    waits = asyncio.Event()
+# ---------------------------------------------------------------- whose it is
 
-    async def deadly(_run: Run, _arguments: JSON) -> Done:
-        waits.set()
-        await asyncio.Event().wait()
-        return Done()
 
-    tuning = Tuning(poll_seconds=0.05, drain_seconds=5.0, lease_seconds=3.0, most_recoveries=0)
-    async with toy_bot(url, toy_command(world, claim=StepKind(deadly)), tuning=tuning) as bot:
-        await bot.request(toy_plan())
-        await asyncio.wait_for(waits.wait(), SECONDS)
-        async with bot.store.engine.begin() as connection:
-            # As if the replica that ran it had died and its row had been struck out.
-            await connection.execute(
-                sa.text("UPDATE dbos.workflow_status SET executor_id = 'dead' WHERE workflow_uuid = 'r1.1'")
+RUN = RunId("r1", 1)
+
+
+async def test_of_two_who_claim_a_run_one_gets_it_and_only_that_one_writes(url: str) -> None:
+    async with Store.open(url, clock=utc_now) as store:
+        await ToyBot(store, engine=None).request(toy_plan())  # type: ignore[arg-type]
+        first, second = Replica(store, lease_seconds=60), Replica(store, lease_seconds=60)
+        async with first.registered(), second.registered():
+            claims = await asyncio.gather(
+                *(store.write(partial(one.claim, run=RUN)) for one in (first, second))
             )
-        await until(bot.engine.sweep)
-        request = await bot.ended()
-        given_up = await rows(
-            bot.store, sa.select(sa.func.count()).where(col(TakeoverRow.workflow_id) == "r1.1")
-        )
+            assert sorted(claims, key=str) == [0, None]
+            owner, other = (first, second) if claims[0] == 0 else (second, first)
+            await store.write(partial(owner.hold, run=RUN))
+            with pytest.raises(ConflictError, match="elsewhere"):
+                await store.write(partial(other.hold, run=RUN))
+            assert await store.list_claimable(other.id) == []
+            assert await store.list_claimable(owner.id) == [RUN]
 
-    assert request.state is RequestState.STOPPED
-    assert given_up == 1
+
+async def test_a_run_that_was_handed_back_is_no_death(store: Store) -> None:
+    await ToyBot(store, engine=None).request(toy_plan())  # type: ignore[arg-type]
+    first, second = Replica(store, lease_seconds=60), Replica(store, lease_seconds=60)
+    async with first.registered():
+        assert await store.write(partial(first.claim, run=RUN)) == 0
+    async with second.registered():
+        assert await store.write(partial(second.claim, run=RUN)) == 0
+        assert await store.write(partial(second.claim, run=RUN)) == 1, "it lost a run it had"
+
+
+async def test_what_is_no_run_to_be_made_cannot_be_claimed(store: Store) -> None:
+    await ToyBot(store, engine=None).request(toy_plan())  # type: ignore[arg-type]
+    replica = Replica(store, lease_seconds=60)
+    async with replica.registered():
+        assert await store.write(partial(replica.claim, run=RunId("r1", 2))) is None
+        await store.write(lambda tx: ledger.finish(tx, "r1", run=1, state=RequestState.STOPPED, outcome=""))
+        assert await store.write(partial(replica.claim, run=RUN)) is None
+
+
+async def test_a_process_that_has_the_file_alone_takes_the_others_for_dead(
+    migrated_sqlite_file: Path, tmp_path: Path
+) -> None:
+    file = shutil.copy(migrated_sqlite_file, tmp_path / "bot.db")
+    async with Store.open(f"sqlite:///{file}", clock=utc_now) as store:
+        async with store.engine.begin() as connection:
+            await connection.execute(sa.insert(ReplicaRow).values(id="dead", beat_at=utc_now()))
+        replica = Replica(store, lease_seconds=60)
+        async with replica.registered():
+            assert await column(store, sa.select(col(ReplicaRow.id))) == [replica.id]
+
+
+async def test_the_silent_are_struck_out_and_end_when_they_find_out(url: str) -> None:
+    ended: list[bool] = []
+    async with Store.open(url, clock=utc_now) as store:
+        silent = Replica(store, lease_seconds=60, fenced=lambda: ended.append(True))
+        watching = Replica(store, lease_seconds=0.3)
+        async with silent.registered(), watching.registered():
+            late = sa.func.clock_timestamp() - sa.literal(timedelta(minutes=5), sa.Interval())
+            async with store.engine.begin() as connection:
+                mine = sa.update(ReplicaRow).where(col(ReplicaRow.id) == silent.id)
+                await connection.execute(mine.values(beat_at=late))
+            assert await watching.strike_out_the_dead() == [], (
+                "whoever has just come lets the others beat first"
+            )
+            await until(lambda: rows(store, sa.select(sa.func.count() == 1).select_from(ReplicaRow)))
+            await silent.beat()
+
+    assert ended

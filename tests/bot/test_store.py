@@ -9,7 +9,7 @@ from database import Clock
 from requests_made import ALICE, LENA, OMAR, approval_gate, awaiting, ballot, new_request, proposal, queued
 
 from bot import ledger
-from bot.domain import CardKind, Decision, RequestState
+from bot.domain import CardKind, Decision, RequestState, RunId
 from bot.errors import ConflictError, NotFoundError
 from bot.store import CardTarget, Store
 
@@ -178,7 +178,7 @@ async def test_a_decision_is_the_next_run_and_whoever_starts_runs_is_told(store:
     decided = await store.decide("r1", ballot(request))
 
     assert (decided.state, decided.run) == (RequestState.QUEUED, 1)
-    assert store.queued.get_nowait() == "r1"
+    assert store.queued.get_nowait() == RunId("r1", 1)
     assert store.queued.empty()
 
 

@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from database import Clock
 
-from bot.domain import RequestState
 from bot.store import Store
 
 Ask = Callable[[Store, Clock], Awaitable[Any]]
@@ -45,7 +44,7 @@ async def plans(store: Store, ask: Awaitable[Any]) -> list[str]:
         (lambda store, _: store.list_requests(requester="U1"), "requests_by_requester"),
         (lambda store, _: store.list_requests(service="orders"), "requests_by_service"),
         (lambda store, _: store.list_requests(teams=["orders"]), "requests_by_team"),
-        (lambda store, _: store.list_runs([RequestState.QUEUED]), "requests_by_state"),
+        (lambda store, _: store.list_claimable("here"), "requests_by_state"),
         (lambda store, clock: store.unplanned(older_than=clock.now), "requests_by_state"),
         (lambda store, _: store.find_active("promote:orders"), "sqlite_autoindex_requests"),
         (lambda store, _: store.expire_due(), "requests_due"),

@@ -5,21 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dbos import DBOS
+import sqlalchemy as sa
 from toy_bot import QUICK, ToyBot, toy_bot, utc_now
 from toy_world import World, temporary, toy_command, toy_plan
 
 from bot.command import Done, Pending, Run, StepKind
-from bot.domain import JSON, OnFailure, Request, RequestState, Service, StepRecord, StepState
-from bot.errors import BackendErrorKind, PermanentBackendError, StartError
+from bot.domain import (
+    JSON,
+    DeploymentRecord,
+    OnFailure,
+    Record,
+    Request,
+    RequestState,
+    Service,
+    StepRecord,
+    StepState,
+)
+from bot.errors import BackendErrorKind, PermanentBackendError
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 from bot.store import Store
-from bot.workflow import Engine
+from bot.tables import RequestRow
 
 
 @pytest.fixture
@@ -145,28 +155,6 @@ async def test_a_temporary_failure_is_tried_again_and_shown_meanwhile(
 
     assert request.state is RequestState.SUCCEEDED
     assert request.steps[2].detail == "at last"
-
-
-async def until_the_engine_knows(workflow_id: str) -> None:
-    """That a run has ended is in our row first, and a moment later in the engine's own."""
-    await (await DBOS.retrieve_workflow_async(workflow_id)).get_result(polling_interval_sec=0.02)
-
-
-async def test_where_a_run_stands_is_in_the_requests_rows_alone(database_url: str, world: World) -> None:
-    looks = 0
-
-    async def slow(_run: Run, _arguments: JSON) -> Done | Pending:
-        nonlocal looks
-        looks += 1
-        return Pending(f"{looks} %", after_seconds=0.01) if looks < 20 else Done()
-
-    async with toy_bot(database_url, toy_command(world, deploy=StepKind(slow))) as bot:
-        await bot.request(toy_plan())
-        request = await bot.ended()
-        await until_the_engine_knows("r1.1")
-        assert await DBOS.list_workflow_steps_async("r1.1") == []
-
-    assert set(states(request).values()) == {StepState.DONE}
 
 
 async def test_a_mistake_in_a_step_gives_the_person_a_reference_and_is_undone(
@@ -323,22 +311,6 @@ async def test_an_orderly_end_interrupts_a_step_and_the_next_start_goes_on(
     assert await asyncio.to_thread(lambda: "usable") == "usable"
 
 
-async def test_only_one_engine_runs_in_a_process(database_url: str, world: World) -> None:
-    command = toy_command(world)
-    async with toy_bot(database_url, command) as bot:
-        again = Engine.open(
-            bot.store,
-            commands={},
-            backends=bot.engine._world.backends,
-            platform=bot.engine._world.platform,
-            replan=bot.engine._world.replan,
-        )
-        with pytest.raises(StartError, match="already"):
-            await again.__aenter__()
-        await bot.request(toy_plan())
-        assert (await bot.ended()).state is RequestState.SUCCEEDED, "the first one works on"
-
-
 async def test_a_decision_that_is_rolled_back_starts_nothing(database_url: str, world: World) -> None:
     async with toy_bot(database_url, toy_command(world)) as bot:
         first = await bot.request(toy_plan())
@@ -350,9 +322,11 @@ async def test_a_decision_that_is_rolled_back_starts_nothing(database_url: str, 
 
         with pytest.raises(ValueError, match="changed my mind"):
             await bot.store.write(start_and_fail)
-        found = await DBOS.list_workflows_async(workflow_id_prefix="r1.")
+        assert bot.store.queued.empty()
+        assert await bot.engine.sweep() == 0
+        again = await bot.store.get_request("r1")
 
-    assert [workflow.workflow_id for workflow in found] == ["r1.1"]
+    assert (again.state, again.run) == (RequestState.SUCCEEDED, 1)
 
 
 # ---------------------------------------------------------------- what nobody runs
@@ -369,21 +343,40 @@ async def test_a_decision_whose_run_nobody_started_is_found(database_url: str, w
     assert request.state is RequestState.SUCCEEDED
 
 
-async def test_a_run_that_the_engine_gave_up_is_stopped_and_can_be_retried(
-    database_url: str, world: World
+@pytest.mark.parametrize(("most_deaths", "state"), [(0, RequestState.STOPPED), (1, RequestState.SUCCEEDED)])
+async def test_a_run_during_which_too_many_processes_died_is_stopped(
+    database_url: str, world: World, most_deaths: int, state: RequestState
 ) -> None:
-    waits = asyncio.Event()
+    async with Store.open(database_url, clock=utc_now) as store:
+        await ToyBot(store, engine=None).request(toy_plan())  # type: ignore[arg-type]
+        async with store.engine.begin() as connection:
+            # As if a replica had claimed it and was killed.
+            await connection.execute(sa.update(RequestRow).values(replica="dead"))
+    async with toy_bot(
+        database_url, toy_command(world), tuning=replace(QUICK, most_deaths=most_deaths)
+    ) as bot:
+        request = await bot.ended()
 
-    async def first_time_for_ever(run: Run, _arguments: JSON) -> Done:
-        waits.set()
-        if run.operation("") == "r1.1.":
-            await asyncio.Event().wait()
-        return Done()
+    assert request.state is state
 
-    async with toy_bot(database_url, toy_command(world, claim=StepKind(first_time_for_ever))) as bot:
+
+async def test_a_run_that_broke_off_is_stopped_and_can_be_retried(database_url: str, world: World) -> None:
+    naive = DeploymentRecord(
+        service="toy",
+        environment="staging",
+        revision="1" * 40,
+        ref_revision="1" * 40,
+        healthy=True,
+        deployed_by="U1",
+        deployed_at=datetime(2026, 11, 21),  # noqa: DTZ001 - which the database refuses, and not because it is away
+        request_id="r1",
+    )
+
+    async def do(run: Run, _arguments: JSON) -> Done:
+        return Done() if run.operation("") == "r1.2." else Done(record=Record(deployment=naive))
+
+    async with toy_bot(database_url, toy_command(world, claim=StepKind(do))) as bot:
         await bot.request(toy_plan(steps=("repository", "claim")))
-        await asyncio.wait_for(waits.wait(), 10)
-        await DBOS.cancel_workflow_async("r1.1")
         stopped = await bot.ended()
         assert stopped.state is RequestState.STOPPED
         assert "retry from here, or undo" in stopped.outcome
@@ -417,17 +410,6 @@ async def test_what_a_step_returns_must_be_json(database_url: str, world: World)
 
     assert request.state is RequestState.UNDONE
     assert "the reference" in request.outcome
-
-
-async def test_the_engines_rows_of_ended_runs_can_be_forgotten(database_url: str, world: World) -> None:
-    async with toy_bot(database_url, toy_command(world)) as bot:
-        await bot.request(toy_plan())
-        await bot.ended()
-        await until_the_engine_knows("r1.1")
-
-        assert await bot.engine.forget(utc_now() - timedelta(days=1)) == 0
-        assert await bot.engine.forget(utc_now() + timedelta(minutes=1)) == 1
-        assert await DBOS.list_workflows_async(workflow_id_prefix="r1.") == []
 
 
 async def test_no_more_steps_are_at_work_at_once_than_allowed(database_url: str, world: World) -> None:

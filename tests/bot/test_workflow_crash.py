@@ -1,7 +1,7 @@
 """Killed at any instant and started again, a run ends as if nothing had happened: world, rows, audit and all.
 
 The default selection takes some points of every path. `CRASH_MATRIX=full` kills before every durable change, and a second
-time after the restart (some seven minutes on two cores); run it after every upgrade of DBOS.
+time after the restart (some seven minutes on two cores).
 """
 
 from __future__ import annotations
