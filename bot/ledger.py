@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import delete, select
-from sqlmodel import col
+import sqlalchemy as sa
 
+from bot import moves
 from bot.domain import (
     JSON,
     OPEN_STATES,
@@ -27,16 +27,16 @@ from bot.domain import (
     StepRecord,
     StepState,
 )
-from bot.errors import ConflictError, NotFoundError
+from bot.errors import ConflictError
 from bot.halts import standing
 from bot.lifecycle import Proposal, put_plan, record_refusal
-from bot.records import apply_record
-from bot.rows import from_links, to_step
+from bot.moves import StepOfRun
+from bot.rows import from_links
 from bot.tables import RequestRow, StepRow
 from bot.transaction import SYSTEM, Transaction
 
+_STEPS: sa.Table = StepRow.__table__  # type: ignore[attr-defined]
 _RUNNABLE = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
-_UNDO_STATES = frozenset({StepState.UNDOING, StepState.UNDONE, StepState.UNDO_FAILED})
 _SHOWN_AT_WORK = frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDOING})
 _FINISHED = {
     RequestState.SUCCEEDED: "request.succeeded",
@@ -77,9 +77,9 @@ async def begin(tx: Transaction, request_id: str, *, run: int) -> BeginResult:
     if row.run != run or row.state not in _RUNNABLE:
         return BeginResult(await tx.request(row), go=False)
     undo = row.state == RequestState.UNDOING
-    if await tx.record_for(
-        row, "run.started", actor=SYSTEM, data={"run": run, "undo": undo}, key=f"run:{run}:started"
-    ):
+    started = f"run:{run}:started"
+    if not await tx.recorded(row, started):
+        await tx.record_for(row, "run.started", actor=SYSTEM, data={"run": run, "undo": undo}, key=started)
         await tx.change(row, None if undo else RequestState.RUNNING)
     await _add_steps(tx, row)
     return BeginResult(await tx.request(row), go=True)
@@ -102,7 +102,7 @@ async def replan(
         return await tx.request(row)
     if row.version != version or row.state not in {RequestState.QUEUED, RequestState.RUNNING}:
         raise ConflictError(f"Request {row.id} has changed; its plan was not made anew.")
-    await tx.session.execute(delete(StepRow).where(col(StepRow.request_id) == row.id))
+    await tx.session.execute(sa.delete(_STEPS).where(_STEPS.c.request_id == row.id))
     row.due_at = due_at
     proposal = Proposal(
         plan=plan,
@@ -161,14 +161,16 @@ async def step_started(
     due_at: datetime | None,
 ) -> StepRecord:
     """The step as it now stands: `due_at` is the first one of this run, however often the step is started."""
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.run == run and step.state in {StepState.RUNNING, StepState.DONE}:
-        return to_step(step)
-    step.state, step.run, step.due_at = StepState.RUNNING, run, due_at
-    step.started_at, step.finished_at = tx.now, None
-    step.error, step.detail, step.unsure, step.halt = "", "", False, None
-    await _record_step(tx, row, step, "step.started")
-    return to_step(step)
+    values = {
+        "started_at": tx.now,
+        "finished_at": None,
+        "due_at": due_at,
+        "detail": "",
+        "error": "",
+        "unsure": False,
+        "halt": None,
+    }
+    return await moves.make(tx, moves.STEP_STARTED, StepOfRun(request_id, key, run), values)
 
 
 async def step_progress(
@@ -181,10 +183,10 @@ async def step_progress(
 ) -> None:
     """What the step waits for, for the card, and where it halts (None: as before). No event; the cards are dirty only if
     it is something else."""
-    step = await _step_row(tx, request_id, key)
+    step = await moves.read(tx, request_id, key)
     halt = step.halt if halted_at is None else standing(step.halt, halted_at)
     if (step.detail, step.halt) != (detail, halt) and step.state in _SHOWN_AT_WORK:
-        step.detail, step.halt = detail, halt
+        await moves.put(tx, request_id, key, {"detail": detail, "halt": halt})
         await tx.dirty(request_id)
 
 
@@ -197,15 +199,18 @@ async def step_done(
     done: StepOutcome,
 ) -> StepRecord:
     """The step's outcome and the facts it adds. Raises ConflictError when its service's name was taken meanwhile."""
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.state == StepState.DONE:
-        return to_step(step)
-    step.state, step.finished_at = StepState.DONE, tx.now
-    step.detail, step.error, step.unsure, step.halt = done.detail, "", False, None
-    step.external_id, step.output, step.links = done.external_id, done.output, from_links(done.links)
-    await _record_step(tx, row, step, "step.done", external_id=done.external_id, detail=done.detail)
-    await apply_record(tx, row, done.record)
-    return to_step(step)
+    values = {
+        "finished_at": tx.now,
+        "detail": done.detail,
+        "error": "",
+        "unsure": False,
+        "halt": None,
+        "external_id": done.external_id,
+        "output": done.output,
+        "links": from_links(done.links),
+    }
+    step = StepOfRun(request_id, key, run)
+    return await moves.make(tx, moves.STEP_DONE, step, values, record=done.record)
 
 
 async def step_failed(
@@ -218,12 +223,8 @@ async def step_failed(
     unsure: bool,
 ) -> StepRecord:
     """`unsure`: it may have happened all the same, and is undone as if it had."""
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.state != StepState.FAILED:
-        step.state, step.finished_at = StepState.FAILED, tx.now
-        step.error, step.unsure = error, unsure
-        await _record_step(tx, row, step, "step.failed", error=error, unsure=unsure)
-    return to_step(step)
+    values = {"finished_at": tx.now, "error": error, "unsure": unsure}
+    return await moves.make(tx, moves.STEP_FAILED, StepOfRun(request_id, key, run), values)
 
 
 # ------------------------------------------------------------ undoing
@@ -246,13 +247,8 @@ async def undo_started(
     run: int,
     due_at: datetime | None,
 ) -> StepRecord:
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.run == run and step.state in _UNDO_STATES:
-        return to_step(step)
-    step.state, step.run, step.due_at, step.detail = StepState.UNDOING, run, due_at, ""
-    step.halt = None
-    await _record_step(tx, row, step, "undo.started")
-    return to_step(step)
+    values = {"due_at": due_at, "detail": "", "halt": None}
+    return await moves.make(tx, moves.UNDO_STARTED, StepOfRun(request_id, key, run), values)
 
 
 async def undo_done(
@@ -264,38 +260,21 @@ async def undo_done(
     done: StepOutcome,
 ) -> StepRecord:
     """What the step left is kept (`output`, `external_id`): it says what was there."""
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.state != StepState.UNDONE:
-        step.state, step.finished_at, step.detail = StepState.UNDONE, tx.now, done.detail
-        await _record_step(tx, row, step, "undo.done", detail=done.detail)
-        await apply_record(tx, row, done.record)
-    return to_step(step)
+    step, values = StepOfRun(request_id, key, run), {"finished_at": tx.now, "detail": done.detail}
+    return await moves.make(tx, moves.UNDO_DONE, step, values, record=done.record)
 
 
 async def undo_failed(tx: Transaction, request_id: str, key: str, *, run: int, error: str) -> StepRecord:
-    row, step = await _step(tx, request_id, key, run=run)
-    if step.state != StepState.UNDO_FAILED:
-        step.state, step.finished_at, step.error = StepState.UNDO_FAILED, tx.now, error
-        await _record_step(tx, row, step, "undo.failed", error=error)
-    return to_step(step)
+    values = {"finished_at": tx.now, "error": error}
+    return await moves.make(tx, moves.UNDO_FAILED, StepOfRun(request_id, key, run), values)
 
 
-async def _record_step(
-    tx: Transaction, row: RequestRow, step: StepRow, event: str, **data: str | bool
-) -> None:
-    kept = {name: value for name, value in data.items() if value != ""}
-    await tx.record_for(
-        row,
-        event,
-        actor=SYSTEM,
-        data={"step": step.key, "run": step.run, **kept},
-        key=f"run:{step.run}:{step.key}:{event}",
-    )
-    await tx.dirty(row.id)
+# ------------------------------------------------------------ all steps of a run
 
 
 async def _add_steps(tx: Transaction, row: RequestRow) -> None:
-    present = set(await tx.session.scalars(select(col(StepRow.key)).where(col(StepRow.request_id) == row.id)))
+    keys = sa.select(_STEPS.c.key).where(_STEPS.c.request_id == row.id)
+    present = set((await tx.session.execute(keys)).scalars())
     plan = None if row.plan is None else Plan.model_validate(row.plan)
     for position, planned in enumerate(plan.steps if plan else ()):
         if planned.key not in present:
@@ -313,27 +292,9 @@ async def _add_steps(tx: Transaction, row: RequestRow) -> None:
 
 
 async def _interrupt_steps(tx: Transaction, row: RequestRow, why: str) -> list[str]:
-    under_way = select(StepRow).where(
-        col(StepRow.request_id) == row.id,
-        col(StepRow.state).in_([StepState.RUNNING, StepState.UNDOING]),
-    )
-    steps = (await tx.session.scalars(under_way.order_by(col(StepRow.position)))).all()
-    for step in steps:
-        step.state = StepState.FAILED if step.state == StepState.RUNNING else StepState.UNDO_FAILED
-        step.error, step.unsure, step.finished_at = why, True, tx.now
-    return [step.key for step in steps]
-
-
-async def _step(tx: Transaction, request_id: str, key: str, *, run: int) -> tuple[RequestRow, StepRow]:
-    row = await tx.request_row(request_id)
-    if row.run != run:
-        raise ConflictError(f"Run {run} of request {request_id} was overtaken by run {row.run}.")
-    return row, await _step_row(tx, request_id, key)
-
-
-async def _step_row(tx: Transaction, request_id: str, key: str) -> StepRow:
-    row = await tx.session.get(StepRow, (request_id, key))
-    if row is None:
-        raise NotFoundError(f"Request {request_id} has no step {key}.")
-    tx.kept.append(row)
-    return row
+    steps = await moves.under_way(tx, row.id)
+    for key, state in steps:
+        cut_off = StepState.FAILED if state is StepState.RUNNING else StepState.UNDO_FAILED
+        values = {"state": cut_off, "error": why, "unsure": True, "finished_at": tx.now}
+        await moves.put(tx, row.id, key, values)
+    return [key for key, _ in steps]

@@ -12,24 +12,24 @@ from bot.audit import Fact
 from bot.domain import JSON, DeploymentRecord, Record, Service
 from bot.errors import ConflictError
 from bot.rows import from_deployment, from_entity, from_fragments, from_service
-from bot.tables import DeploymentRow, EntityRow, RequestRow, ServiceFragmentRow, ServiceRow
-from bot.transaction import SYSTEM, Transaction
+from bot.tables import DeploymentRow, EntityRow, ServiceFragmentRow, ServiceRow
+from bot.transaction import SYSTEM, Subject, Transaction
 from integrations.ports import Entity
 
 
-async def apply_record(tx: Transaction, row: RequestRow, record: Record | None) -> None:
+async def apply_record(tx: Transaction, request: Subject, record: Record | None) -> None:
     """Add what a finished step knows; repeating it adds nothing."""
     if record is None:
         return
     if record.service is not None:
-        await _add_service(tx, row, record.service)
+        await _add_service(tx, request, record.service)
     if record.forget_service:
-        await _forget_service(tx, row, record.forget_service)
+        await _forget_service(tx, request, record.forget_service)
     if record.deployment is not None:
         await add_deployment(tx, record.deployment, event="deployment.recorded")
 
 
-async def _add_service(tx: Transaction, row: RequestRow, service: Service) -> None:
+async def _add_service(tx: Transaction, request: Subject, service: Service) -> None:
     known = await tx.session.get(ServiceRow, service.name)
     if known is not None:
         if known.request_id != service.request_id:
@@ -38,18 +38,18 @@ async def _add_service(tx: Transaction, row: RequestRow, service: Service) -> No
     added = from_service(service)
     tx.session.add_all([added, *from_fragments(added)])
     data = {"name": service.name, "team": service.team, "golden_path": service.golden_path}
-    await tx.record_for(row, "service.created", actor=SYSTEM, data=data)
+    await tx.record_for(request, "service.created", actor=SYSTEM, data=data)
 
 
-async def _forget_service(tx: Transaction, row: RequestRow, name: str) -> None:
+async def _forget_service(tx: Transaction, request: Subject, name: str) -> None:
     """Only the request that made a service takes it back."""
     known = await tx.session.get(ServiceRow, name)
-    if known is not None and known.request_id == row.id:
+    if known is not None and known.request_id == request.id:
         found = [one.fragment for one in from_fragments(known)]
         of_it = col(ServiceFragmentRow.service) == name, col(ServiceFragmentRow.fragment).in_(found)
         await tx.session.execute(delete(ServiceFragmentRow).where(*of_it))
         await tx.session.delete(known)
-        await tx.record_for(row, "service.forgotten", actor=SYSTEM, data={"name": name})
+        await tx.record_for(request, "service.forgotten", actor=SYSTEM, data={"name": name})
 
 
 async def add_deployment(tx: Transaction, record: DeploymentRecord, *, event: str) -> bool:
@@ -79,7 +79,8 @@ async def add_deployment(tx: Transaction, record: DeploymentRecord, *, event: st
         environment=record.environment,
         data=data,
     )
-    return await tx.record(fact)
+    await tx.record(fact)
+    return True
 
 
 async def put_entity(tx: Transaction, entity: Entity) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row
 
 from bot.audit import storable_text
 from bot.domain import (
@@ -26,7 +29,6 @@ from bot.domain import (
     StepState,
 )
 from bot.tables import (
-    ApprovalRow,
     AuditEventRow,
     CardRow,
     DeploymentRow,
@@ -34,7 +36,6 @@ from bot.tables import (
     RequestRow,
     ServiceFragmentRow,
     ServiceRow,
-    StepRow,
 )
 from integrations.ports import Entity
 
@@ -52,7 +53,7 @@ def fragments(text: str) -> set[str]:
     return {text[at : at + FRAGMENT_LENGTH] for at in range(len(text))}
 
 
-def to_request(row: RequestRow, approvals: Iterable[ApprovalRow], steps: Iterable[StepRow]) -> Request:
+def to_request(row: RequestRow, approvals: Iterable[Approval], steps: Iterable[StepRecord]) -> Request:
     return Request(
         id=row.id,
         command=row.command,
@@ -73,8 +74,8 @@ def to_request(row: RequestRow, approvals: Iterable[ApprovalRow], steps: Iterabl
         gates=to_gates(row),
         plan_hash=row.plan_hash,
         plan_changes=tuple(row.plan_changes),
-        approvals=tuple(to_approval(one) for one in approvals),
-        steps=tuple(to_step(one) for one in steps),
+        approvals=tuple(approvals),
+        steps=tuple(steps),
         outcome=row.outcome,
         run=row.run,
     )
@@ -88,7 +89,7 @@ def from_gates(gates: Sequence[Gate]) -> list[JSON]:
     return [gate.model_dump(mode="json") for gate in gates]
 
 
-def to_approval(row: ApprovalRow) -> Approval:
+def to_approval(row: Row[Any]) -> Approval:
     return Approval(
         request_id=row.request_id,
         user_id=row.user_id,
@@ -100,7 +101,7 @@ def to_approval(row: ApprovalRow) -> Approval:
     )
 
 
-def to_step(row: StepRow) -> StepRecord:
+def to_step(row: Row[Any]) -> StepRecord:
     return StepRecord(
         request_id=row.request_id,
         position=row.position,
@@ -205,10 +206,6 @@ def to_event(row: AuditEventRow) -> AuditEvent:
         previous_hash=row.previous_hash,
         hash=row.hash,
     )
-
-
-def from_event(event: AuditEvent, *, key: str | None) -> AuditEventRow:
-    return AuditEventRow(**asdict(event), key=key)
 
 
 def to_entity(row: EntityRow) -> Entity:

@@ -134,8 +134,8 @@ class Store:
 
         async def in_session(session: AsyncSession) -> T:
             # The clock is read when the work's turn has come, so that times grow with the sequence of events.
-            now = self._clock()
-            return await work(await Transaction.join(session, now, signals=self._signals))
+            async with Transaction.join(session, self._clock(), signals=self._signals) as tx:
+                return await work(tx)
 
         return await self._writer.submit(in_session)
 

@@ -43,8 +43,11 @@ async def test_fifty_writers_share_few_commits_and_leave_one_chain(store: Store)
 
 async def test_writers_and_the_engines_transactions_leave_one_chain_without_gaps(store: Store) -> None:
     async def engine_transaction(n: int) -> None:
-        async with sa.ext.asyncio.AsyncSession(store.engine) as session, session.begin():
-            tx = await Transaction.join(session, store._clock(), signals=store._signals)
+        async with (
+            sa.ext.asyncio.AsyncSession(store.engine) as session,
+            session.begin(),
+            Transaction.join(session, store._clock(), signals=store._signals) as tx,
+        ):
             await tx.record(Fact(event="engine.wrote", actor="system", data={"n": n}))
 
     await asyncio.gather(

@@ -1,0 +1,120 @@
+"""How a step goes from one state to the next: one conditional UPDATE, its event and its dirty cards, once.
+
+A step is read and written by statements alone, never as an object of the session: built once, when this module is imported, they
+cost a quarter. What a move means for a run is `bot.ledger`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot.domain import JSON, Record, StepRecord, StepState
+from bot.errors import ConflictError, NotFoundError
+from bot.records import apply_record
+from bot.rows import to_step
+from bot.tables import StepRow
+from bot.transaction import SYSTEM, LatestRun, Transaction
+
+_STEPS: sa.Table = StepRow.__table__  # type: ignore[attr-defined]
+_OF_REQUEST = _STEPS.c.request_id == sa.bindparam("of_request")
+_STEP = sa.and_(_OF_REQUEST, _STEPS.c.key == sa.bindparam("of_key"))
+_READ = sa.select(_STEPS).where(_STEP)
+_SET = sa.update(_STEPS).where(_STEP)
+"""Which columns it sets is said when it is executed."""
+_UNDER_WAY = (
+    sa.select(_STEPS.c.key, _STEPS.c.state)
+    .where(_OF_REQUEST, _STEPS.c.state.in_([StepState.RUNNING, StepState.UNDOING]))
+    .order_by(_STEPS.c.position)
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A step reaches `state`, and an event says so, together with the columns that it `tells`."""
+
+    event: str
+    state: StepState
+    statement: sa.Executable
+    tells: tuple[str, ...]
+
+
+def _move(
+    event: str, state: StepState, *, or_further: Sequence[StepState], tells: Sequence[str] = ()
+) -> Move:
+    """Does nothing where this run has brought the step so far already: a commit whose answer was lost is made again."""
+    so_far = sa.or_(*(_STEPS.c.state == one for one in (state, *or_further)))
+    made_before = sa.and_(_STEPS.c.run == sa.bindparam("this_run"), so_far)
+    return Move(event, state, _SET.where(~made_before).returning(*_STEPS.c), tuple(tells))
+
+
+_BACK = (StepState.UNDOING, StepState.UNDONE, StepState.UNDO_FAILED)
+STEP_STARTED = _move("step.started", StepState.RUNNING, or_further=[StepState.DONE])
+STEP_DONE = _move("step.done", StepState.DONE, or_further=_BACK, tells=["external_id", "detail"])
+STEP_FAILED = _move("step.failed", StepState.FAILED, or_further=_BACK, tells=["error", "unsure"])
+UNDO_STARTED = _move("undo.started", StepState.UNDOING, or_further=_BACK)
+UNDO_DONE = _move("undo.done", StepState.UNDONE, or_further=[], tells=["detail"])
+UNDO_FAILED = _move("undo.failed", StepState.UNDO_FAILED, or_further=[], tells=["error"])
+
+
+@dataclass(frozen=True)
+class StepOfRun:
+    """Which step, and the run that moves it."""
+
+    request_id: str
+    key: str
+    run: int
+
+
+async def make(
+    tx: Transaction, move: Move, step: StepOfRun, values: JSON, *, record: Record | None = None
+) -> StepRecord:
+    """The step as it now stands: moved, or as it was where the run had made this move before.
+
+    Raises ConflictError for a run that is not the request's latest, and where `record` cannot be.
+    """
+    latest = await _latest(tx, step)
+    bound = {"of_request": step.request_id, "of_key": step.key, "this_run": step.run}
+    changed = {"state": move.state, "run": step.run, **values}
+    row = (await tx.session.execute(move.statement, bound | changed)).one_or_none()
+    if row is None:
+        return to_step(await read(tx, step.request_id, step.key))
+    told = {name: values[name] for name in move.tells if values[name] != ""}
+    await tx.record_for(
+        latest,
+        move.event,
+        actor=SYSTEM,
+        data={"step": step.key, "run": step.run, **told},
+        key=f"run:{step.run}:{step.key}:{move.event}",
+    )
+    await tx.dirty(step.request_id)
+    await apply_record(tx, latest, record)
+    return to_step(row)
+
+
+async def _latest(tx: Transaction, step: StepOfRun) -> LatestRun:
+    latest = await tx.latest_run(step.request_id)
+    if latest.run != step.run:
+        raise ConflictError(f"Run {step.run} of request {step.request_id} was overtaken by run {latest.run}.")
+    return latest
+
+
+async def read(tx: Transaction, request_id: str, key: str) -> sa.Row[Any]:
+    row = (await tx.session.execute(_READ, {"of_request": request_id, "of_key": key})).one_or_none()
+    if row is None:
+        raise NotFoundError(f"Request {request_id} has no step {key}.")
+    return row
+
+
+async def put(tx: Transaction, request_id: str, key: str, values: JSON) -> None:
+    """Columns of a step, as they are: no event, no dirty card."""
+    await tx.session.execute(_SET, {"of_request": request_id, "of_key": key, **values})
+
+
+async def under_way(tx: Transaction, request_id: str) -> list[tuple[str, StepState]]:
+    """Key and state of the steps that were begun, forwards or back, and have not ended."""
+    found = await tx.session.execute(_UNDER_WAY, {"of_request": request_id})
+    return [(key, StepState(state)) for key, state in found]
