@@ -7,6 +7,7 @@ A latency counts from the moment a request was due, so a server that stalls is c
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import statistics
 import time
@@ -54,9 +55,10 @@ class Result:
 
 
 def quantile(values: Sequence[float], percentile: float) -> float:
-    """Nearest rank: a value that was measured."""
+    """Nearest rank: the smallest measured value that `percentile` percent of them do not exceed; the 0th is the smallest."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percentile / 100))]
+    rank = math.ceil(len(ordered) * percentile / 100)
+    return ordered[max(rank, 1) - 1]
 
 
 def median(values: Sequence[float]) -> float:

@@ -78,9 +78,32 @@ def test_a_response_is_read_to_its_end(data: bytes, found: tuple[int, bytes] | N
     assert parse_response(data) == found
 
 
-def test_a_quantile_is_a_value_that_was_measured() -> None:
-    values = [float(number) for number in range(1, 101)]
-    assert (quantile(values, 50), quantile(values, 99), quantile([3.0], 99)) == (51.0, 100.0, 3.0)
+@pytest.mark.parametrize(
+    ("count", "percentile", "rank"),
+    [
+        (1, 50, 1),
+        (1, 99, 1),
+        (2, 50, 1),
+        (2, 51, 2),
+        (2, 99, 2),
+        (5, 50, 3),
+        (5, 99, 5),
+        (100, 50, 50),
+        (100, 99, 99),
+        (100, 99.5, 100),
+        (400, 99, 396),
+        (401, 99, 397),
+    ],
+)
+def test_a_quantile_is_the_value_of_the_nearest_rank(count: int, percentile: float, rank: int) -> None:
+    values = [float(number) for number in range(count, 0, -1)]
+    assert quantile(values, percentile) == rank
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 100, 401])
+def test_a_quantile_goes_from_the_smallest_value_to_the_largest(count: int) -> None:
+    values = [float(number) for number in range(1, count + 1)]
+    assert (quantile(values, 0), quantile(values, 100)) == (1.0, count)
 
 
 async def test_a_slow_server_is_not_asked_less() -> None:
