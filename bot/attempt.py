@@ -1,7 +1,6 @@
 """One effect, tried until it is done, refused, or out of time. Knows nothing of databases or of durable execution.
 
-Expected failures are values here, because an exception does not survive being replayed: after a crash the same
-`except` clause would take another branch than before it.
+Expected failures are values here: what is recorded of one, and what follows from it, is the saga's to say.
 """
 
 from __future__ import annotations
@@ -91,10 +90,13 @@ async def attempt(
     what: str,
     due_at: datetime,
     timeout_seconds: float,
+    slots: asyncio.Semaphore,
     clock: Callable[[], datetime],
     pause: Pause = asyncio.sleep,
 ) -> Done | Failure:
     """Call until done, refused or out of time; `note` is told whenever there is something new to show.
+
+    A call takes one of the `slots`. While it waits for one the deadline waits as well: that others are at work is no fault of it.
 
     `pause` is how it waits for what is under way, and may end early. After a failure the whole delay is kept to: it is the
     backend's wish, or spares it. What waits for a person or for a known time is given `timeout_seconds` from then on.
@@ -103,9 +105,13 @@ async def attempt(
     halted_at: str | None = None
     shown: tuple[str, str | None] = ("", None)
     while True:
+        asked_at = clock()
         try:
-            async with asyncio.timeout(max((due_at - clock()).total_seconds(), LAST_CALL_SECONDS)) as limit:
-                outcome = await call()
+            async with slots:
+                due_at += clock() - asked_at
+                seconds = max((due_at - clock()).total_seconds(), LAST_CALL_SECONDS)
+                async with asyncio.timeout(seconds) as limit:
+                    outcome = await call()
             if isinstance(outcome, Done):
                 return outcome
             failures, last, halted_at = 0, outcome.detail, outcome.halted_at
@@ -124,7 +130,8 @@ async def attempt(
             if not limit.expired():
                 return unknown_failure(error, what)
             return out_of_time(last or "no answer", unsure=True)
-        except Exception as error:  # noqa: BLE001 - a step's mistake must end the step, not strand the request
+        except Exception as error:  # noqa: BLE001
+            # A step is anybody's code, and its mistake must end the step: the person gets a reference, the log the traceback.
             return unknown_failure(error, what)
         if delay is None:
             return out_of_time(last, unsure=True)

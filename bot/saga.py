@@ -1,4 +1,4 @@
-"""The order of one run: begin, look again, do the steps, undo them in reverse, finish. Knows no durable-execution library.
+"""The order of one run: begin, look again, do the steps, undo them in reverse, finish. Which process does it is not its matter.
 
 Where a run stands is what `bot.ledger` has written and nothing else: whoever takes it up again, after a crash or in another
 process, reads the request and goes on with the first step that is not done. So every commit leaves something to go on from: the
@@ -106,7 +106,8 @@ class Saga:
         while True:
             try:
                 found = await self._world.replan(request)
-            except Exception as error:  # noqa: BLE001 - a mistake here must stop the run, not strand the request
+            except Exception as error:  # noqa: BLE001
+                # Commands of third parties plan, too: their mistake must stop the run, not strand the request.
                 return unknown_failure(error, f"{request.id}: look again")
             if not isinstance(found, CouldNotAsk):
                 return found
@@ -160,13 +161,17 @@ class Saga:
         return Turn(_with(request, record), record, undo)
 
     def _next_to_undo(self, request: Request) -> PlannedStep | None:
-        """Everything that was begun, also what failed: it may have happened in part."""
+        """Everything that was begun, also what failed: it may have happened in part.
+
+        What this version does not know is no exception: whether it can be undone is not known either, so its turn fails.
+        """
         states = {step.key: step.state for step in request.steps}
         command = self._world.commands.get(request.command)
         kinds = command.steps if command else {}
         for planned in reversed(_steps(request)):
             kind = kinds.get(planned.key)
-            if states.get(planned.key, StepState.WAITING) not in UNTOUCHED and kind and kind.undo:
+            touched = states.get(planned.key, StepState.WAITING) not in UNTOUCHED
+            if touched and (kind is None or kind.undo is not None):
                 return planned
         return None
 
@@ -228,6 +233,7 @@ class Saga:
                     timeout_seconds=planned.timeout_seconds,
                 ),
                 timeout_seconds=planned.timeout_seconds,
+                slots=self._world.slots,
                 clock=self._world.clock,
                 pause=sleeper.pause,
             )
@@ -242,11 +248,10 @@ class Saga:
         context, arguments = StepRun(turn.request, self._run, self._world), turn.planned.arguments
 
         async def call() -> Done | Pending:
-            async with self._world.slots:
-                if not turn.undo:
-                    return await kind.do(context, arguments)
-                assert kind.undo is not None, "only steps that can be undone are undone"
-                return await kind.undo(context, arguments, turn.step)
+            if not turn.undo:
+                return await kind.do(context, arguments)
+            assert kind.undo is not None, "only steps that can be undone are undone"
+            return await kind.undo(context, arguments, turn.step)
 
         return call
 

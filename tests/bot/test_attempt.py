@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -94,6 +95,7 @@ async def tried(
         what="a test",
         due_at=NOON + timedelta(seconds=seconds),
         timeout_seconds=seconds,
+        slots=asyncio.Semaphore(1),
         clock=watch or Watch(),
     )
     return result, notes
@@ -193,6 +195,31 @@ async def test_where_it_halts_is_told_and_kept_while_nobody_can_be_asked() -> No
         what="a test",
         due_at=NOON + timedelta(seconds=60),
         timeout_seconds=60,
+        slots=asyncio.Semaphore(1),
         clock=Watch(),
     )
     assert notes == [("paused", "1/2"), ("Lost.", None), ("paused", "2/2"), ("going on", "")]
+
+
+async def test_waiting_for_a_place_is_no_time_of_the_steps_own() -> None:
+    watch, slots = Watch(), asyncio.Semaphore(1)
+
+    async def note(_text: str, _halted_at: str | None) -> None: ...
+
+    await slots.acquire()
+    trying = asyncio.create_task(
+        attempt(
+            answering([Pending("begun", after_seconds=0), Done()]),
+            note,
+            what="a test",
+            due_at=NOON + timedelta(seconds=60),
+            timeout_seconds=60,
+            slots=slots,
+            clock=watch,
+        )
+    )
+    await asyncio.sleep(0)
+    watch.now += timedelta(hours=1)
+    slots.release()
+
+    assert await asyncio.wait_for(trying, 10) == Done()

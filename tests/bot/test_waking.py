@@ -95,7 +95,7 @@ async def test_a_backend_that_asked_for_time_is_given_it_whatever_is_hinted() ->
     begun = time.monotonic()
     outcome = await attempt(
         call, note, what="a test", due_at=utc_now() + timedelta(hours=1), timeout_seconds=3600,
-        clock=utc_now, pause=pause,
+        slots=asyncio.Semaphore(1), clock=utc_now, pause=pause,
     )  # fmt: skip
     assert (outcome, paused) == (Done(), [LONG_SECONDS])
     assert time.monotonic() - begun >= 0.05

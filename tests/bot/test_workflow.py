@@ -201,6 +201,25 @@ async def test_an_undo_that_fails_stops_and_says_where(database_url: str, world:
     assert world.things() == ["deployment r1.1.deploy", "rollback r1.1.undo"]
 
 
+@pytest.mark.parametrize("forgotten", ["step", "command"])
+async def test_what_this_version_cannot_undo_is_never_said_to_be_undone(
+    database_url: str, world: World, forgotten: str
+) -> None:
+    command = toy_command(world)
+    async with toy_bot(database_url, command) as bot:
+        await bot.request(toy_plan(fails=1, on_failure=OnFailure.STOP))
+        await bot.ended()
+    known = {key: kind for key, kind in command.steps.items() if key != "deploy"}
+    later = replace(command, name="other") if forgotten == "command" else replace(command, steps=known)
+    async with toy_bot(database_url, later) as bot:
+        await bot.choose("undo")
+        request = await bot.ended(run=2)
+
+    assert request.state is RequestState.STOPPED
+    assert "Undo failed at Make the deploy: This version of the bot does not know the step" in request.outcome
+    assert world.things() == ["claim toy", "deployment r1.1.deploy", "repository toy"]
+
+
 async def test_a_name_taken_meanwhile_is_a_failed_step_and_not_a_broken_run(
     database_url: str, world: World
 ) -> None:
