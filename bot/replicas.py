@@ -86,8 +86,8 @@ class Replica:
 
     async def hold(self, tx: Transaction, run: RunId) -> None:
         """Raises ConflictError where the run is not, or no longer, this replica's."""
-        row = await tx.request_row(run.request_id)
-        if (row.run, row.replica) != (run.number, self.id):
+        latest = await tx.latest_run(run.request_id)
+        if (latest.run, latest.replica) != (run.number, self.id):
             raise ConflictError(f"Run {run.number} of request {run.request_id} goes on elsewhere.")
 
     # ---------------------------------------------------------------- sign of life
