@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
-from database import Clock
-from requests_made import LENA, approval_gate, awaiting, ballot, new_request, plan, proposal, queued
+from card_office import DEPLOYS, ORDERS, CardOffice
+from requests_made import approval_gate, awaiting, new_request, plan, proposal, queued
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import ledger, manifest
-from bot.cards import Cards
-from bot.domain import Card, CardKind, Request, RequestState
-from bot.metrics import Metrics
-from bot.pace import Pace
-from bot.registry import load_commands
-from bot.store import CardTarget, Proposal, Store
-from bot.tasks import Tasks
+from bot import ledger
+from bot.domain import CardKind, Request, RequestState
+from bot.store import CardTarget, Proposal
 from bot.transaction import Transaction
 from playground.actor import shown_text
-from playground.messages import Message
-from playground.server import Playground
 
-ORDERS, DEPLOYS = "CORDERS001", "CDEPLOYS01"
 ALICE = "UALICE0001"
-COMMANDS = load_commands()
-
-
-@dataclass
-class Time:
-    """Monotonic seconds that pass only when somebody waits."""
-
-    now: float = 0.0
-    waits: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
-
-
-@dataclass
-class Office:
-    """A store, a pump and the Slack it writes to."""
-
-    store: Store
-    slack: Playground
-    clock: Clock
-    metrics: Metrics = field(default_factory=Metrics)
-    time: Time = field(default_factory=Time)
-
-    @property
-    def pump(self) -> Cards:
-        client = AsyncWebClient(token=self.slack.bot_token, base_url=self.slack.api_url, retry_handlers=[])
-        return Cards(
-            store=self.store, client=client, commands=COMMANDS, pace=Pace(now=self.time, sleep=self.time.sleep),
-            tasks=Tasks(), metrics=self.metrics, clock=self.clock,
-        )  # fmt: skip
-
-    async def card(self, channel: str = ORDERS, *, kind: CardKind = CardKind.REQUEST) -> Card:
-        return next(
-            one for one in await self.store.list_cards("r1") if one.id == f"r1.{kind.value}.{channel}"
-        )
-
-    def messages(self, channel: str = ORDERS) -> list[Message]:
-        return self.slack.app_messages(channel)
-
-    def counted(self, outcome: str) -> float:
-        return self.metrics.registry.get_sample_value("platform_cards_total", {"outcome": outcome}) or 0.0
-
-    async def approve(self, request: Request) -> Request:
-        return await self.store.decide("r1", ballot(request, LENA))
-
-
-@pytest.fixture
-async def office(tmp_path: Path, migrated_sqlite_file: Path, clock: Clock) -> AsyncIterator[Office]:
-    file = tmp_path / "bot.db"
-    shutil.copyfile(migrated_sqlite_file, file)
-    async with (
-        Playground(manifest.build(COMMANDS)) as slack,
-        Store.open(f"sqlite:///{file}", clock=clock) as store,
-    ):
-        # Cards note moments by the store's clock, messages by Slack's: they show the same time.
-        slack.clock.set(clock().timestamp())
-        yield Office(store, slack, clock)
 
 
 # ---------------------------------------------------------------- posting and editing
 
 
-async def test_a_new_card_is_posted_once_in_every_copy(office: Office) -> None:
+async def test_a_new_card_is_posted_once_in_every_copy(office: CardOffice) -> None:
     await awaiting(office.store, channels=(ORDERS, "ULENA00001"))
     assert await office.pump.flush() == 2
     assert await office.pump.flush() == 0
@@ -109,7 +34,7 @@ async def test_a_new_card_is_posted_once_in_every_copy(office: Office) -> None:
     assert office.counted("posted") == 2
 
 
-async def test_whatever_happened_in_between_is_one_edit_with_the_latest_state(office: Office) -> None:
+async def test_whatever_happened_in_between_is_one_edit_with_the_latest_state(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(ORDERS,), gates=(approval_gate(needed=2),))
     await office.pump.flush()
     request = await office.approve(request)
@@ -120,7 +45,7 @@ async def test_whatever_happened_in_between_is_one_edit_with_the_latest_state(of
     assert "cancelled" in shown_text(message)
 
 
-async def test_an_unchanged_card_is_not_touched(office: Office) -> None:
+async def test_an_unchanged_card_is_not_touched(office: CardOffice) -> None:
     await awaiting(office.store, channels=(ORDERS,))
     await office.pump.flush()
     calls = len(office.slack.calls())
@@ -129,7 +54,7 @@ async def test_an_unchanged_card_is_not_touched(office: Office) -> None:
 
 
 async def test_a_card_that_has_nothing_to_say_yet_is_not_posted_and_appears_when_it_has(
-    office: Office,
+    office: CardOffice,
 ) -> None:
     request = await awaiting(office.store, channels=())
     await office.store.add_card("r1", CardKind.NOTICE, ALICE)
@@ -142,26 +67,24 @@ async def test_a_card_that_has_nothing_to_say_yet_is_not_posted_and_appears_when
 # ---------------------------------------------------------------- Slack is busy, away, or does not say
 
 
-async def test_a_429_is_obeyed_and_nothing_is_lost(office: Office) -> None:
+async def test_a_429_is_obeyed_and_nothing_is_lost(office: CardOffice) -> None:
     await awaiting(office.store, channels=(ORDERS,))
     office.slack.fail_call("chat.postMessage", "ratelimited", retry_after_seconds=7)
-    pump = office.pump
-    assert await pump.flush() == 0
-    assert await pump.flush() == 0, "not before Slack's time has passed"
+    assert await office.pump.flush() == 0
+    assert await office.pump.flush() == 0, "not before Slack's time has passed"
     assert len(office.slack.calls("chat.postMessage")) == 1
-    office.clock.move(seconds=8)
-    office.time.now += 8
-    assert await pump.flush() == 1
+    office.passes(8)
+    assert await office.pump.flush() == 1
     assert len(office.messages()) == 1
     assert (office.counted("limited"), office.counted("posted")) == (1, 1)
 
 
-async def test_a_post_whose_answer_was_lost_is_found_again_by_its_metadata(office: Office) -> None:
+async def test_a_post_whose_answer_was_lost_is_found_again_by_its_metadata(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(ORDERS,))
     office.slack.fail_call("chat.postMessage", "lost_answer")
     assert await office.pump.flush() == 0
     await office.approve(request)
-    office.clock.move(seconds=30)
+    office.passes(30)
     assert await office.pump.flush() == 1
     (message,) = office.messages()
     assert "about to start" in shown_text(message), "found and brought up to date"
@@ -169,28 +92,28 @@ async def test_a_post_whose_answer_was_lost_is_found_again_by_its_metadata(offic
 
 
 async def test_a_post_to_a_person_whose_answer_was_lost_is_found_in_their_conversation(
-    office: Office,
+    office: CardOffice,
 ) -> None:
     await awaiting(office.store, channels=(ALICE,))
     office.slack.fail_call("chat.postMessage", "lost_answer")
     await office.pump.flush()
-    office.clock.move(seconds=30)
+    office.passes(30)
     assert await office.pump.flush() == 1
     card = await office.card(ALICE)
     assert len(office.messages(card.channel_id)) == 1
 
 
-async def test_a_post_that_never_arrived_is_posted_after_all(office: Office) -> None:
+async def test_a_post_that_never_arrived_is_posted_after_all(office: CardOffice) -> None:
     await awaiting(office.store, channels=(ORDERS,))
     office.slack.fail_call("chat.postMessage", "http_error", status=503)
     await office.pump.flush()
     assert office.messages() == []
-    office.clock.move(seconds=30)
+    office.passes(30)
     assert await office.pump.flush() == 1
     assert len(office.messages()) == 1
 
 
-async def test_a_crash_right_after_posting_is_healed_by_another_process(office: Office) -> None:
+async def test_a_crash_right_after_posting_is_healed_by_another_process(office: CardOffice) -> None:
     """Killed between Slack's answer and our note of it: the card knows only that a post was begun."""
     await awaiting(office.store, channels=(ORDERS,))
     await office.pump.flush()
@@ -198,17 +121,17 @@ async def test_a_crash_right_after_posting_is_healed_by_another_process(office: 
     card = await office.card()
     await office.store.card_posted(card.id, channel_id=ORDERS, ts="", revision=0)
     await make_dirty(office)
-    office.clock.move(minutes=2)
-    assert await office.pump.flush() == 1
+    office.passes(120)
+    assert await office.another_pump().flush() == 1
     assert [one.ts for one in office.messages()] == [message.ts]
 
 
-async def make_dirty(office: Office) -> None:
+async def make_dirty(office: CardOffice) -> None:
     request = await office.store.get_request("r1")
     await office.approve(request)
 
 
-async def test_slack_that_fails_again_and_again_is_asked_less_and_less_often(office: Office) -> None:
+async def test_slack_that_fails_again_and_again_is_asked_less_and_less_often(office: CardOffice) -> None:
     await awaiting(office.store, channels=(ORDERS,))
     office.slack.fail_call("chat.postMessage", "http_error", times=20)
     asked_at = []
@@ -217,20 +140,20 @@ async def test_slack_that_fails_again_and_again_is_asked_less_and_less_often(off
         await office.pump.flush()
         if len(office.slack.calls("chat.postMessage")) > before:
             asked_at.append(second)
-        office.clock.move(seconds=1)
+        office.passes(1)
     gaps = [later - earlier for earlier, later in pairwise(asked_at)]
     assert len(gaps) >= 3
     assert gaps == sorted(gaps)
     assert gaps[-1] >= 4 * gaps[0]
     office.slack.clear_faults()
-    office.clock.move(minutes=10)
+    office.passes(600)
     assert await office.pump.flush() == 1
 
 
 # ---------------------------------------------------------------- messages that cannot be
 
 
-async def test_where_the_bot_is_not_a_member_the_requester_gets_the_card(office: Office) -> None:
+async def test_where_the_bot_is_not_a_member_the_requester_gets_the_card(office: CardOffice) -> None:
     opened = await office.store.open_request(new_request(requester=ALICE))
     await office.store.propose("r1", proposal(channels=(ORDERS,)), version=opened.request.version)
     office.slack.leave(ORDERS, "platform")
@@ -242,7 +165,7 @@ async def test_where_the_bot_is_not_a_member_the_requester_gets_the_card(office:
     assert "waiting for approval" in shown_text(message)
 
 
-async def test_a_message_that_was_deleted_is_left_alone(office: Office) -> None:
+async def test_a_message_that_was_deleted_is_left_alone(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(ORDERS,))
     await office.pump.flush()
     client = AsyncWebClient(token=office.slack.bot_token, base_url=office.slack.api_url)
@@ -251,13 +174,13 @@ async def test_a_message_that_was_deleted_is_left_alone(office: Office) -> None:
     await office.approve(request)
     assert await office.pump.flush() == 0
     assert (await office.card()).gone
-    office.clock.move(hours=1)
+    office.passes(3600)
     await office.pump.flush()
     assert len(office.slack.calls("chat.update")) == 1
     assert office.messages() == []
 
 
-async def test_an_archived_channel_does_not_stop_the_other_copies(office: Office) -> None:
+async def test_an_archived_channel_does_not_stop_the_other_copies(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(DEPLOYS, ORDERS))
     await office.pump.flush()
     office.slack.archive(DEPLOYS)
@@ -270,7 +193,7 @@ async def test_an_archived_channel_does_not_stop_the_other_copies(office: Office
 # ---------------------------------------------------------------- deployments
 
 
-async def fail(office: Office, request: Request) -> None:
+async def fail(office: CardOffice, request: Request) -> None:
     """The run starts, its step fails, everything is undone."""
 
     async def run(tx: Transaction) -> None:
@@ -294,14 +217,14 @@ def announced() -> Proposal:
     )
 
 
-async def test_a_failed_deployment_is_a_reply_under_its_notification(office: Office) -> None:
+async def test_a_failed_deployment_is_a_reply_under_its_notification(office: CardOffice) -> None:
     opened = await office.store.open_request(new_request())
     request = await office.store.propose("r1", announced(), version=opened.request.version)
     assert await office.pump.flush() == 1
     (notification,) = office.messages(DEPLOYS)
     assert "deploying" in shown_text(notification)
     await fail(office, request)
-    office.clock.move(minutes=1)
+    office.passes(60)
     assert await office.pump.flush() == 2
     parent, reply = office.messages(DEPLOYS)
     assert (parent.ts, reply.thread_ts) == (notification.ts, notification.ts)
@@ -309,7 +232,7 @@ async def test_a_failed_deployment_is_a_reply_under_its_notification(office: Off
     assert "rolled back" in shown_text(parent)
 
 
-async def test_a_reply_waits_for_its_notification(office: Office) -> None:
+async def test_a_reply_waits_for_its_notification(office: CardOffice) -> None:
     """The deployment failed before anything of it was posted."""
     opened = await office.store.open_request(new_request())
     request = await office.store.propose("r1", announced(), version=opened.request.version)
@@ -317,19 +240,18 @@ async def test_a_reply_waits_for_its_notification(office: Office) -> None:
     office.slack.fail_call("chat.postMessage", "http_error")
     await office.pump.flush()
     for _ in range(3):
-        office.clock.move(minutes=1)
+        office.passes(60)
         await office.pump.flush()
     parent, reply = office.messages(DEPLOYS)
     assert (parent.thread_ts, reply.thread_ts) == (None, parent.ts)
 
 
-async def test_many_cards_for_one_channel_keep_slacks_pace(office: Office) -> None:
+async def test_many_cards_for_one_channel_keep_slacks_pace(office: CardOffice) -> None:
     for number in range(8):
         await queued(office.store, f"r{number}", channels=(ORDERS,))
     await office.pump.flush()
     for _ in range(8):
-        office.clock.move(seconds=10)
-        office.time.now += 10
+        office.passes(10)
         await office.pump.flush()
     assert len(office.messages()) == 8
     assert office.counted("posted") == 8
