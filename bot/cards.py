@@ -21,7 +21,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import request_views
+from bot import outbox, request_views
 from bot.command import Command
 from bot.domain import Card, CardKind, Request
 from bot.errors import BackendError
@@ -183,7 +183,8 @@ class Cards:
         return True
 
     async def _give_back(self, card: Card, seconds: float) -> None:
-        await self._store.card_failed(card.id, retry_at=self._clock() + timedelta(seconds=seconds))
+        until = self._clock() + timedelta(seconds=seconds)
+        await self._store.write(lambda tx: outbox.put_off(tx, card.id, until))
         self._look_again_in(seconds)
 
     def _look_again_in(self, seconds: float) -> None:

@@ -92,6 +92,11 @@ async def card_failed(tx: Transaction, card_id: str, *, gone: bool, retry_at: da
     row.not_before = retry_at or tx.now
 
 
+async def put_off(tx: Transaction, card_id: str, until: datetime) -> None:
+    """It was not its turn yet. That is no failure, so what fails later is tried again as soon as ever."""
+    (await _card(tx, card_id)).not_before = until
+
+
 async def release_claims(tx: Transaction) -> None:
     """Forget claims and pauses: their holders are known to be dead (one process per SQLite file)."""
     await tx.session.execute(

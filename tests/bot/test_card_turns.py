@@ -34,3 +34,17 @@ async def test_a_limit_of_slack_moves_the_turns_of_those_who_wait(office: CardOf
     office.passes(49)
     assert await office.pump.flush() == 1
     assert office.waits == [pytest.approx(1.0)]
+
+
+async def test_a_card_that_waited_for_its_turn_has_not_failed(office: CardOffice) -> None:
+    await awaiting(office.store, channels=(ORDERS,))
+    for name in ("first", "second", "third", "fourth"):
+        # Each time Slack moves its turn away, and others book theirs before it.
+        office.pace.hold("chat.postMessage", ORDERS, seconds=10)
+        office.crowd(10, name=name)
+        assert await office.pump.flush() == 0
+        office.passes(19)
+    office.slack.fail_call("chat.postMessage", "http_error", status=503)
+    assert await office.pump.flush() == 0
+    office.passes(1)
+    assert await office.pump.flush() == 1, "tried again after a second, as after any first failure"

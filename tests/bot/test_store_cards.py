@@ -8,6 +8,7 @@ import pytest
 from database import Clock
 from requests_made import awaiting, ballot, queued
 
+from bot import outbox
 from bot.domain import CardKind
 from bot.errors import NotFoundError
 from bot.store import Store
@@ -87,6 +88,17 @@ async def test_a_failed_card_waits_and_a_gone_one_is_left_alone(store: Store, cl
     clock.move(days=1)
     assert await store.claim_dirty_cards() == []
     assert [one.gone for one in await store.list_cards("r1")] == [True]
+
+
+async def test_a_card_that_is_put_off_waits_and_has_not_failed(store: Store, clock: Clock) -> None:
+    await awaiting(store)
+    [card] = await store.claim_dirty_cards()
+    until = clock.now.replace(minute=5)
+    await store.write(lambda tx: outbox.put_off(tx, card.id, until))
+
+    assert await store.claim_dirty_cards() == []
+    clock.move(minutes=5)
+    assert [one.attempts for one in await store.claim_dirty_cards()] == [0]
 
 
 async def test_a_copy_is_added_once_even_after_its_channel_became_known(store: Store) -> None:
