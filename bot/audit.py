@@ -175,6 +175,10 @@ class Verifier:
             return False
         return self.check(parsed)
 
+    def break_off(self, why: str) -> None:
+        """The next event cannot be looked at."""
+        self._bad = self._bad or (self._next, why)
+
     def go_on(self, head: Head) -> None:
         """Take every event up to `head`, which `follows` found to be as written."""
         self._next, self._hash = head.sequence + 1, head.hash

@@ -7,6 +7,7 @@ replicas. Both are opened here, so that everything above may ignore which of the
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot import sqlite_in_place, sqlite_log
-from bot.errors import InUseError, StartError, TemporaryBackendError, foreign_text
+from bot.errors import (
+    BackendErrorKind,
+    InUseError,
+    PermanentBackendError,
+    StartError,
+    TemporaryBackendError,
+    foreign_text,
+)
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
@@ -29,6 +37,9 @@ VERSION_TABLE = "schema_revision"
 _OUTAGES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
 """Classes of SQLSTATE that say nothing of the statement: connection, login, no such database, deadlock, resources, locks,
 shutdown, the system below. The driver puts most of them into no class of its own."""
+_DAMAGE = frozenset({"XX001", "XX002"})
+"""PostgreSQL's data_corrupted and index_corrupted."""
+_SQLITE_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -179,6 +190,44 @@ def _postgresql_engines(url: URL) -> Engines:
     return Engines(engine, reader, direct, glance, bulk)
 
 
+class DamagedError(PermanentBackendError):
+    """The bot's database is damaged. Stop the bot and restore the last backup."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The bot's database is damaged: {reason}.",
+            backend="database",
+            kind=BackendErrorKind.INVALID,
+            fix="Stop the bot and restore the last backup; `python -m bot audit verify` names the last whole event.",
+        )
+        self.reason = foreign_text(reason)
+
+
+def damaged(error: Exception) -> DamagedError | None:
+    """The error of a database whose file cannot be read as one; None where it is another."""
+    if not _is_damage(error):
+        return None
+    translated = DamagedError(_reason(error))
+    translated.__cause__ = error
+    return translated
+
+
+def _is_damage(error: Exception) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        # An extended code tells in its upper bits which kind of damage it is.
+        return code & 0xFF in _SQLITE_DAMAGE
+    # Python itself refuses the bytes that a damaged SQLite file hands out as a text, and gives no code.
+    no_text = isinstance(error.orig, sqlite3.Error) and "Could not decode to UTF-8" in str(error.orig)
+    return no_text or str(getattr(error.orig, "sqlstate", None)) in _DAMAGE
+
+
+def _reason(error: Exception) -> str:
+    return foreign_text(str(error.orig if isinstance(error, DBAPIError) else error))
+
+
 def unavailable(error: Exception) -> TemporaryBackendError | None:
     """The database's failure as a person may read it; None where the error is a mistake of ours."""
     if not is_outage(error):
@@ -277,7 +326,7 @@ def refuse_newer(revision: str | None) -> None:
 
 def cannot_start(error: Exception) -> StartError:
     """Why the database could not be opened, for the operator."""
-    reason = foreign_text(str(error.orig if isinstance(error, DBAPIError) else error))
-    return StartError(
-        f"The database cannot be used: {reason}.", fix="Check DATABASE_URL, and that the server answers."
-    )
+    fix = "Check DATABASE_URL, and that the server answers."
+    if _is_damage(error):
+        fix = "Check DATABASE_URL; if that is the bot's database, it is damaged: restore the last backup."
+    return StartError(f"The database cannot be used: {_reason(error)}.", fix=fix)

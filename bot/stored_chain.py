@@ -28,8 +28,8 @@ def follow(engine: Engine, head: Head, *, upto: int, batch: int) -> Head:
             try:
                 cursor.execute(statement, (head.sequence, min(head.sequence + batch, upto)))
                 rows = cursor.fetchall()
-            except (driver.OperationalError, driver.DataError):
-                # Bytes that are no text, or the database is away: whoever reads one by one meets it again, and says so.
+            except driver.DatabaseError:
+                # Bytes that are no text, a damaged file, a database that is away: whoever reads one by one meets it and says so.
                 break
             if not rows or not follows(rows, head):
                 break

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot import audit, queries, stored_chain
+from bot.database import DamagedError
 from bot.domain import AuditEvent
 from bot.writer import translated
 
@@ -41,22 +42,39 @@ async def export(read: Read, *, after: int, batch: int) -> AsyncIterator[str]:
 async def verify(read: Read, engine: Engine, *, batch: int) -> audit.Verification:
     """Against the head as it is when the check begins. A page that is not plainly right is looked at event by event."""
     head, verifier = await _head(read), audit.Verifier()
-    while (known := verifier.head).sequence < head.sequence:
-        upto = min(known.sequence + PAGES_AT_ONCE * batch, head.sequence)
-        async with translated():
-            reached = await asyncio.to_thread(stored_chain.follow, engine, known, upto=upto, batch=batch)
-        verifier.go_on(reached)
-        if reached.sequence < upto and not await _look_at(engine, verifier, upto=head.sequence, batch=batch):
-            break
+    try:
+        await _follow(engine, verifier, upto=head.sequence, batch=batch)
+    except DamagedError as error:
+        verifier.break_off(
+            f"it cannot be read, the database is damaged ({error.reason}); restore the last backup"
+        )
     return verifier.close(head)
+
+
+async def _follow(engine: Engine, verifier: audit.Verifier, *, upto: int, batch: int) -> None:
+    while (known := verifier.head).sequence < upto:
+        visit = min(known.sequence + PAGES_AT_ONCE * batch, upto)
+        async with translated():
+            reached = await asyncio.to_thread(stored_chain.follow, engine, known, upto=visit, batch=batch)
+        verifier.go_on(reached)
+        if reached.sequence < visit and not await _look_at(engine, verifier, upto=upto, batch=batch):
+            return
 
 
 async def _look_at(engine: Engine, verifier: audit.Verifier, *, upto: int, batch: int) -> bool:
     """The next events, one by one. False where one is not as written, or where there are no more."""
     after = verifier.head.sequence
-    async with translated():
-        page = await asyncio.to_thread(stored_chain.page, engine, after=after, upto=upto, limit=batch)
+    try:
+        page = await _stored(engine, after=after, upto=upto, limit=batch)
+    except DamagedError:
+        # Those before the damage can still be read, if they are not asked for together with it.
+        page = await _stored(engine, after=after, upto=upto, limit=1)
     return bool(page) and all(map(verifier.check_stored, page))
+
+
+async def _stored(engine: Engine, *, after: int, upto: int, limit: int) -> list[audit.StoredEvent]:
+    async with translated():
+        return await asyncio.to_thread(stored_chain.page, engine, after=after, upto=upto, limit=limit)
 
 
 async def _head(read: Read) -> audit.Head:

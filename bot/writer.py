@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from bot.database import is_outage, unavailable
+from bot.database import damaged, is_outage, unavailable
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.fair_lock import FairLock
 
@@ -139,7 +139,7 @@ def translate(error: Exception) -> Exception:
         conflict = ConflictError()
         conflict.__cause__ = error
         return conflict
-    return unavailable(error) or error
+    return damaged(error) or unavailable(error) or error
 
 
 @asynccontextmanager

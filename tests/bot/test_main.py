@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 import yaml
+from damaging import damage_sqlite
 from database import Clock
 from requests_made import awaiting
 
@@ -117,6 +118,23 @@ def test_an_export_is_verified_offline_and_a_changed_one_is_caught(
     assert "The chain is broken at event 1" in capsys.readouterr().out
     assert main(["--config", EXAMPLE, "audit", "export", "--after", "1"]) == 0
     assert capsys.readouterr().out.splitlines() == exported.splitlines()[1:]
+
+
+def test_a_damaged_database_is_a_finding_and_no_traceback(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate(f"sqlite:///{database}")
+    damaged = asyncio.run(damage_sqlite(f"sqlite:///{database}", Clock()))
+
+    assert main(["--config", EXAMPLE, "audit", "verify"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(
+        f"The chain is broken at event {damaged.first}: it cannot be read, the database is damaged"
+    )
+    assert main(["--config", EXAMPLE, "audit", "export"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "The bot's database is damaged: database disk image is malformed."
+    )
 
 
 def test_a_verb_is_needed_and_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
