@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from bench import seed
-from bench.fake_slack import DEVELOPERS, TEAM_ID
+from bench.fake_slack import DEVELOPERS, TEAM_ID, channel
 from bench.load import now_seconds
 from bench.processes import Cores, Server, free_port, python, serving
 from bench.signing import Caller, slash_command
@@ -68,6 +68,8 @@ class Setting:
     """One more folder to find plug-ins in."""
     counted_in: str = ""
     """A file in which the backends count what they are asked."""
+    teams: int = 0
+    """So many more teams, each with channels of its own."""
 
 
 @contextmanager
@@ -92,7 +94,9 @@ def running(setting: Setting, slack: Slack, *, core: int, folder: Path) -> Itera
 def environment_of(setting: Setting, slack: Slack, home: Path) -> dict[str, str]:
     config = home / "platform.yml"
     config.write_text(
-        yaml.safe_dump(platform(setting.answers, counted_in=setting.counted_in), sort_keys=False)
+        yaml.safe_dump(
+            platform(setting.answers, counted_in=setting.counted_in, teams=setting.teams), sort_keys=False
+        )
     )
     return {
         "PLATFORM_CONFIG": str(config),
@@ -121,12 +125,13 @@ def run_bot(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     return done.stdout
 
 
-def platform(answers: Mapping[str, float], *, counted_in: str = "") -> dict[str, Any]:
+def platform(answers: Mapping[str, float], *, counted_in: str = "", teams: int = 0) -> dict[str, Any]:
     """platform.yml as it ships, with the bench's people and backends."""
     data: dict[str, Any] = yaml.safe_load((ROOT / "platform.yml").read_text(encoding="utf-8"))
     data["people"] = []
     data["teams"]["orders"]["members"] = {"team_lead": ["@orders-leads"], "developer": ["@payments"]}
     data["teams"]["payments"]["members"] = {"team_lead": ["@platform-admins"], "developer": ["@payments"]}
+    data["teams"] |= {team(number): _section(number, among=2 * teams) for number in range(teams)}
     data["integrations"] = {
         port: {
             "use": f"bench_{port}",
@@ -136,6 +141,20 @@ def platform(answers: Mapping[str, float], *, counted_in: str = "") -> dict[str,
         for port in dict.fromkeys((*PORTS, *answers))
     }
     return data
+
+
+def team(number: int) -> str:
+    return f"team-{number:03d}"
+
+
+def _section(number: int, *, among: int) -> dict[str, Any]:
+    """A team of platform.yml: a channel for its requests, another one for its deployments."""
+    return {
+        "title": f"Team {number}",
+        "channel": channel(2 * number, among=among),
+        "members": {"team_lead": ["@orders-leads"], "developer": ["@payments"]},
+        "notifications": {"deployments": {"production": channel(2 * number + 1, among=among)}},
+    }
 
 
 def everybody(slack: Slack, people: Sequence[str], text: str) -> list[bytes]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench import bot, load, seed
 from bench.ack import AWAY
-from bench.fake_slack import LEADS, LIMITS
+from bench.fake_slack import LEADS, LIMITS, channel
 from bench.house import House
 from bench.results import Results
 from bench.signing import Button, Caller, click, denial
@@ -75,7 +75,7 @@ def _alone(house: House) -> int:
 
 def _spread(file: str, numbers: range) -> None:
     """The cards of waiting requests into several channels, as those of several teams are."""
-    places = [(f"CBENCH{number % CHANNELS:04d}", seed.request_id(number)) for number in numbers]
+    places = [(channel(number, among=CHANNELS), seed.request_id(number)) for number in numbers]
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executemany("UPDATE cards SET channel_id = ? WHERE request_id = ?", places)
 
@@ -133,7 +133,7 @@ async def _rush(generator: load.Generator, desk: Desk, numbers: list[int]) -> Sa
     found = await generator.at_rate(_sent(denial, desk, decisions), PER_SECOND)
     wanted = {seed.card_ts(number) for number in numbers}
     shown, told = await _shown(desk.slack, wanted, begin)
-    per_channel = Counter(number % CHANNELS for number in numbers)
+    per_channel = Counter(channel(number, among=CHANNELS) for number in numbers)
     calls = Counter(told["calls"]) - before
     edits = [one for one in told["sent"] if one.get("ts") in wanted]
     return {
