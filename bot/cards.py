@@ -133,11 +133,13 @@ class Cards:
             request, card.kind, confirm_label=command.confirm_label if command else "Confirm"
         )
         if rendered is None:
+            self._pace.used(_method(card), card.id)
             await self._store.card_sent(card.id, revision=card.revision)
             return False
         body: dict[str, Any] = {"text": rendered.text, "blocks": rendered.blocks}
         thread_ts = await self._thread(card)
         if not card.ts and card.post_started_at is not None:
+            self._pace.used(_method(card), card.id)
             card = await self._find_posted(card, thread_ts)
         if card.ts:
             if not await self._in_turn(card):

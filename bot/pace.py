@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 CHANNELS_REMEMBERED = 2000
-BOOKED_MOST = 10_000
+UNUSED_KEPT_SECONDS = 60.0
+"""How long after its moment a turn is kept for who has not come yet: as long as a card is claimed."""
 STRICT_SECONDS = 300.0
 """How long the documented rate is kept for the whole workspace after a 429."""
 WORKSPACE = ""
@@ -68,6 +69,7 @@ class Pace:
         self._sleep = sleep
         self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
         self._booked: dict[tuple[str, str], float] = {}
+        self._forget_at = 0.0
 
     def take(self, method: str, channel_id: str, *, patience: float = float("inf")) -> float:
         """Seconds to wait for this channel's turn; the turn is taken only when that is within `patience`."""
@@ -82,13 +84,19 @@ class Pace:
         """Seconds until the turn of `name`, which keeps it until it is `used`: who comes back for it has lost nothing."""
         now, turn = self._now(), (method, name)
         if turn not in self._booked:
-            if len(self._booked) >= BOOKED_MOST:
-                self._booked = {one: at for one, at in self._booked.items() if at > now}
+            self._forget_unused(now)
             self._booked[turn] = now + self.take(method, channel_id)
         return max(0.0, self._booked[turn] - now)
 
     def used(self, method: str, name: str) -> None:
         self._booked.pop((method, name), None)
+
+    def _forget_unused(self, now: float) -> None:
+        """Now and then, and not at every booking: in a rush there are thousands, and each may still be used."""
+        if now >= self._forget_at:
+            self._forget_at = now + UNUSED_KEPT_SECONDS
+            oldest = now - UNUSED_KEPT_SECONDS
+            self._booked = {turn: at for turn, at in self._booked.items() if at > oldest}
 
     async def sleep(self, seconds: float) -> None:
         if seconds > 0:

@@ -6,6 +6,7 @@ import pytest
 from card_office import ORDERS, CardOffice
 from requests_made import awaiting
 
+from bot.domain import CardKind
 from playground.actor import shown_text
 
 
@@ -48,3 +49,23 @@ async def test_a_card_that_waited_for_its_turn_has_not_failed(office: CardOffice
     assert await office.pump.flush() == 0
     office.passes(1)
     assert await office.pump.flush() == 1, "tried again after a second, as after any first failure"
+
+
+async def test_a_card_that_has_nothing_to_say_keeps_no_turn(office: CardOffice) -> None:
+    await awaiting(office.store, channels=())
+    card = await office.store.add_card("r1", CardKind.DEPLOY, ORDERS)
+    assert await office.pump.flush() == 0
+    office.crowd(5)
+    assert office.pace.book("chat.postMessage", ORDERS, card.id) > 0, "behind the others"
+
+
+async def test_a_card_that_was_posted_already_keeps_no_turn_to_post(office: CardOffice) -> None:
+    request = await awaiting(office.store, channels=(ORDERS,))
+    office.slack.fail_call("chat.postMessage", "lost_answer")
+    assert await office.pump.flush() == 0
+    await office.approve(request)
+    office.passes(30)
+    assert await office.pump.flush() == 1
+    office.crowd(5)
+    card = await office.card()
+    assert office.pace.book("chat.postMessage", ORDERS, card.id) > 0, "behind the others"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.pace import BOOKED_MOST, LIMITS, STRICT_SECONDS, WORKSPACE, Pace
+from bot.pace import LIMITS, STRICT_SECONDS, UNUSED_KEPT_SECONDS, WORKSPACE, Pace
 
 
 class Time:
@@ -116,11 +116,25 @@ def test_after_a_429_what_was_booked_is_booked_anew() -> None:
     assert [pace.book("chat.postMessage", "C1", f"card {number}") for number in range(9)] == posts
 
 
+def test_a_turn_whose_moment_has_come_is_kept_however_many_others_are_booked() -> None:
+    time = Time()
+    pace = Pace(now=time, sleep=time.sleep)
+    for number in range(5):
+        pace.book("chat.postMessage", "C1", f"card {number}")
+    for number in range(12_000):
+        pace.book("chat.postMessage", "C2", f"other {number}")
+    time.now = 1.0 + UNUSED_KEPT_SECONDS / 2
+    pace.book("chat.postMessage", "C2", "one more")
+    crowd = [pace.book("chat.postMessage", "C1", f"later {number}") for number in range(9)]
+    assert crowd[-1] > 0
+    assert pace.book("chat.postMessage", "C1", "card 4") == 0, "not behind those who came later"
+
+
 def test_turns_that_nobody_comes_back_for_take_no_room_for_ever() -> None:
     time = Time()
     pace = Pace(now=time, sleep=time.sleep)
-    for number in range(BOOKED_MOST):
+    for number in range(100):
         pace.book("chat.update", f"C{number}", f"card {number}")
-    time.now = 1.0
+    time.now = UNUSED_KEPT_SECONDS + 1
     pace.book("chat.update", "C1", "one more")
     assert len(pace._booked) == 1
