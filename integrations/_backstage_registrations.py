@@ -6,13 +6,9 @@ before the location is registered: an answer that is lost afterwards leaves the 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bot.errors import PlatformError, TemporaryBackendError
-from integrations._backstage_shapes import BACKEND
 from integrations.ports import Entity, EntityStore
 
 _REGISTERED: Final = "Backstage location"
@@ -33,8 +29,7 @@ class Registrations:
         self._store = store
 
     async def find(self, name: str) -> Registration | None:
-        with _translated():
-            entity = await self._store.find_entity(name)
+        entity = await self._store.find_entity(name)
         if entity is None or entity.request_id is None:
             return None
         for key, ours in ((_REGISTERED, True), (_FOUND, False)):
@@ -46,20 +41,7 @@ class Registrations:
     async def note(self, entity: Entity, registration: Registration) -> None:
         key = _REGISTERED if registration.ours else _FOUND
         links = {**entity.links, key: registration.target}
-        with _translated():
-            await self._store.put_entity(replace(entity, links=links, request_id=registration.request_id))
+        await self._store.put_entity(replace(entity, links=links, request_id=registration.request_id))
 
     async def forget(self, name: str) -> None:
-        with _translated():
-            await self._store.delete_entity(name)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """The store is the bot's own, its driver is not: what the driver raises means the database could not be asked."""
-    try:
-        yield
-    except PlatformError:
-        raise
-    except Exception as error:
-        raise TemporaryBackendError(f"The database did not answer: {error}", backend=BACKEND) from error
+        await self._store.delete_entity(name)

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from bot.errors import (
-    BackendError,
-    BackendErrorKind,
-    PermanentBackendError,
-    PlatformError,
-    TemporaryBackendError,
-)
+from bot.errors import BackendError, BackendErrorKind, PermanentBackendError
 from integrations.ports import Entity, EntityStore, Finding, Surroundings
 
 PORT: Final = "catalog"
@@ -60,35 +53,20 @@ class LocalCatalog:
                     backend=BACKEND,
                     kind=BackendErrorKind.ALREADY_EXISTS,
                 )
-            with _translated():
-                await self._store.put_entity(wanted)
+            await self._store.put_entity(wanted)
         return wanted
 
     async def find_entity(self, name: str) -> Entity | None:
-        with _translated():
-            return await self._store.find_entity(name)
+        return await self._store.find_entity(name)
 
     async def search(self, text: str, *, limit: int = 20) -> Sequence[Entity]:
-        with _translated():
-            return await self._store.search_entities(text.strip(), limit=max(1, min(limit, SEARCH_LIMIT)))
+        return await self._store.search_entities(text.strip(), limit=max(1, min(limit, SEARCH_LIMIT)))
 
     async def remove_entity(self, name: str, *, request_id: str) -> None:
         async with self._writing:
             standing = await self.find_entity(name)
             if standing is not None and standing.request_id == request_id:
-                with _translated():
-                    await self._store.delete_entity(name)
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """The store is the bot's own, its driver is not: what the driver raises means the database could not be asked."""
-    try:
-        yield
-    except PlatformError:
-        raise
-    except Exception as error:
-        raise TemporaryBackendError(f"The database did not answer: {error}", backend=BACKEND) from error
+                await self._store.delete_entity(name)
 
 
 @asynccontextmanager

@@ -14,7 +14,10 @@ from integrations.ports.catalog import Entity
 
 
 class EntityStore(Protocol):
-    """Where a catalog without a server of its own keeps its entities: the bot's database, behind `bot.store`."""
+    """Where a catalog without a server of its own keeps its entities: the bot's database, behind `bot.store`.
+
+    Every method raises a BackendError where the database is away or damaged; anything else it raises is a mistake of ours.
+    """
 
     async def put_entity(self, entity: Entity) -> None: ...
 
