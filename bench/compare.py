@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.results import Measure, Results, from_json, table
+from bench.results import Measure, Results, from_json, table, together
 
 TOLERANCE = 0.15
 """A machine that does nothing else differs by less from run to run."""
@@ -45,15 +45,22 @@ def regressions(before: Results, after: Results) -> list[tuple[Measure, Measure,
     return sorted(found, key=lambda one: -one[2])
 
 
+def _read(file: Path) -> Results:
+    try:
+        return together(from_json(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{file} is no file to compare: {error}") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args(arguments)
-    (before, _), (after, _) = (
-        from_json(file.read_text(encoding="utf-8")) for file in (options.before, options.after)
-    )
-    found = regressions(before, after)
+    try:
+        found = regressions(*map(_read, (options.before, options.after)))
+    except ValueError as error:
+        parser.error(str(error))
     if not found:
         sys.stdout.write("Nothing got worse.\n")
         return 0

@@ -1,41 +1,39 @@
-"""docs/performance.md's numbers and its chart, from a JSON file of the bench. The words around them are kept."""
+"""docs/performance.md's numbers and its chart, from what the bench's parts found. The words around them are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from bench.results import Results, from_json, limits, reach_table, table
+from bench.results import Part, Results, limits, reach_table, table, together
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PAGE, CHART = "performance.md", "images/performance.svg"
 _BAR, _GAP, _LEFT, _WIDTH = 18, 10, 260, 420
 
 
-def write(source: Path, docs: Path) -> None:
+def write(parts: Mapping[str, Part], docs: Path) -> None:
     """Raises ValueError where the page lacks the place for the numbers."""
-    results, machine = from_json(source.read_text(encoding="utf-8"))
     page = docs / PAGE
-    page.write_text(filled(page.read_text(encoding="utf-8"), results, machine), encoding="utf-8")
-    (docs / CHART).write_text(chart(results), encoding="utf-8")
+    page.write_text(filled(page.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    (docs / CHART).write_text(chart(together(parts)), encoding="utf-8")
 
 
-def filled(text: str, results: Results, machine: Mapping[str, Any]) -> str:
+def filled(text: str, parts: Mapping[str, Part]) -> str:
     """The page with the numbers between its two marks replaced."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no place for the numbers: {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{_measured(results, machine)}\n{END}{after}"
+    return f"{before}{BEGIN}\n{_measured(parts)}\n{END}{after}"
 
 
-def _measured(results: Results, machine: Mapping[str, Any]) -> str:
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
+def _measured(parts: Mapping[str, Part]) -> str:
+    results = together(parts)
     return "\n\n".join(
         [
-            f"Measured: {said}.",
+            *_conditions(parts),
             "### Against what was to be reached",
             reach_table(results),
             *filter(None, [limits(results)]),
@@ -43,6 +41,30 @@ def _measured(results: Results, machine: Mapping[str, Any]) -> str:
             _peers(results),
         ]
     )
+
+
+def _conditions(parts: Mapping[str, Part]) -> Iterator[str]:
+    """What was the same for all parts as a sentence, what was not as a table."""
+    names = list(dict.fromkeys(name for part in parts.values() for name in part.machine))
+    found = {name: [str(part.machine.get(name, "")) for part in parts.values()] for name in names}
+    same = [name for name, values in found.items() if len(set(values)) == 1]
+    differing = [name for name in names if name not in same]
+    if same:
+        yield f"Measured: {', '.join(f'{_words(name)} {found[name][0]}' for name in same)}."
+    if differing:
+        rows = [
+            (name, _rows(part), *(found[what][index] for what in differing))
+            for index, (name, part) in enumerate(parts.items())
+        ]
+        yield table(("part", "rows", *map(_words, differing)), rows)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _rows(part: Part) -> str:
+    return ", ".join(dict.fromkeys(one.row for one in part.results.reached))
 
 
 def _peers(results: Results) -> str:

@@ -82,27 +82,51 @@ class Results:
         self.reached += other.reached
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one part of the bench found, and when, where and under which load: parts are measured at different hours."""
+
+    results: Results
+    machine: Mapping[str, Any]
+
+
+def together(parts: Mapping[str, Part]) -> Results:
+    """What all of them found, in the order of the list's rows."""
+    every = Results()
+    for part in parts.values():
+        every.take(part.results)
+    every.reached.sort(key=lambda one: int(one.row))
+    return every
+
+
 # ---------------------------------------------------------------- JSON
 
 
-def to_json(results: Results, machine: Mapping[str, Any]) -> str:
+def to_json(parts: Mapping[str, Part]) -> str:
     content = {
-        "machine": dict(machine),
-        "measures": [asdict(one) for one in results.measures],
-        "reached": [asdict(one) for one in results.reached],
+        name: {
+            "machine": dict(part.machine),
+            "measures": [asdict(one) for one in part.results.measures],
+            "reached": [asdict(one) for one in part.results.reached],
+        }
+        for name, part in parts.items()
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({"parts": content}, indent=1, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> tuple[Results, dict[str, Any]]:
-    """Raises ValueError where the text is no result of the bench."""
+def from_json(text: str) -> dict[str, Part]:
+    """Raises ValueError where the text is no result of the bench, or one of an earlier bench."""
     content = json.loads(text)
-    if not isinstance(content, dict) or not {"machine", "measures", "reached"} <= content.keys():
-        raise ValueError("not a result of the bench: machine, measures and reached are missing")
-    return Results(
-        measures=[Measure(**{**one, "values": tuple(one["values"])}) for one in content["measures"]],
-        reached=[Reach(**one) for one in content["reached"]],
-    ), content["machine"]
+    if not isinstance(content, dict) or not {"parts", "measures"} & content.keys():
+        raise ValueError("not a result of the bench")
+    if "parts" not in content:
+        raise ValueError("a result of an earlier bench, which does not say when each part was measured")
+    return {name: _part(one) for name, one in content["parts"].items()}
+
+
+def _part(content: Mapping[str, Any]) -> Part:
+    measures = [Measure(**{**one, "values": tuple(one["values"])}) for one in content["measures"]]
+    return Part(Results(measures, [Reach(**one) for one in content["reached"]]), content["machine"])
 
 
 # ---------------------------------------------------------------- tables
