@@ -11,15 +11,17 @@ import asyncio
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
 import structlog
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import outbox, request_views
 from bot.command import Command
@@ -49,6 +51,16 @@ _GONE = frozenset(
     | {"is_archived"}
 )
 _NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
+_PERHAPS_DONE = frozenset({"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
+"""Refusals after which the message may be there all the same (docs of chat.postMessage); every other one says that it is not."""
+
+
+class _NotItsTurnError(Exception):
+    """The card's turn is `seconds` away: longer than anybody should wait for it with the card in hand."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class Cards:
@@ -111,7 +123,7 @@ class Cards:
         return by_request
 
     async def _send_all(self, request_id: str, cards: list[Card]) -> int:
-        near = [card for card in cards if not await self._postponed(card)]
+        near = [card for card in cards if not await self._is_far_off(card)]
         if not near:
             return 0
         request = await self._store.get_request(request_id)
@@ -119,6 +131,8 @@ class Cards:
         for card in near:
             try:
                 done += await self._send(card, request)
+            except _NotItsTurnError as error:
+                await self._give_back(card, error.seconds - LEAD_SECONDS)
             except SlackApiError as error:
                 await self._failed(card, request, error)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -133,56 +147,75 @@ class Cards:
             request, card.kind, confirm_label=command.confirm_label if command else "Confirm"
         )
         if rendered is None:
-            self._pace.used(_method(card), card.id)
+            self._pace.used(_sent_with(card), card.id)
             await self._store.card_sent(card.id, revision=card.revision)
             return False
         body: dict[str, Any] = {"text": rendered.text, "blocks": rendered.blocks}
         thread_ts = await self._thread(card)
-        if not card.ts and card.post_started_at is not None:
-            self._pace.used(_method(card), card.id)
+        if _may_be_posted(card):
             card = await self._find_posted(card, thread_ts)
         if card.ts:
-            if not await self._in_turn(card):
-                return False
-            await self._client.chat_update(channel=card.channel_id, ts=card.ts, **body)
+            edit = partial(self._client.chat_update, channel=card.channel_id, ts=card.ts, **body)
+            await self._call("chat.update", card, edit)
             await self._store.card_sent(card.id, revision=card.revision)
             self._metrics.card("edited")
             return True
         if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
             await self._store.card_failed(card.id, retry_at=self._later(card))
             return False
-        if not await self._in_turn(card):
-            return False
-        await self._store.note_post_started(card.id, self._clock())
-        answer = await self._client.chat_postMessage(
-            channel=card.channel_id,
-            thread_ts=thread_ts,
-            metadata={"event_type": EVENT_TYPE, "event_payload": {"card_id": card.id}},
-            unfurl_links=False,
-            unfurl_media=False,
-            **body,
-        )
-        await self._store.card_posted(
-            card.id, channel_id=answer["channel"], ts=answer["ts"], revision=card.revision
-        )
+        await self._post(card, thread_ts, body)
         self._metrics.card("posted")
         return True
 
-    async def _postponed(self, card: Card) -> bool:
+    async def _post(self, card: Card, thread_ts: str | None, body: dict[str, Any]) -> None:
+        async def noted() -> AsyncSlackResponse:
+            await self._store.note_post_started(card.id, self._clock())
+            return await self._client.chat_postMessage(
+                channel=card.channel_id,
+                thread_ts=thread_ts,
+                metadata={"event_type": EVENT_TYPE, "event_payload": {"card_id": card.id}},
+                unfurl_links=False,
+                unfurl_media=False,
+                **body,
+            )
+
+        try:
+            answer = await self._call("chat.postMessage", card, noted)
+        except SlackApiError as error:
+            if error_code(error) not in _PERHAPS_DONE:
+                await self._store.write(lambda tx: outbox.note_not_posted(tx, card.id))
+            raise
+        await self._store.card_posted(
+            card.id, channel_id=answer["channel"], ts=answer["ts"], revision=card.revision
+        )
+
+    # ------------------------------------------------------------ turns
+
+    async def _is_far_off(self, card: Card) -> bool:
         """A card whose turn is far off is given back, before anything is read for it and before its claim runs out."""
-        seconds = self._pace.book(_method(card), card.channel_id, card.id)
+        if _may_be_posted(card):
+            return False
+        seconds = self._pace.book(_sent_with(card), card.channel_id, card.id)
         if seconds <= PATIENCE_SECONDS:
             return False
         await self._give_back(card, seconds - LEAD_SECONDS)
         return True
 
-    async def _in_turn(self, card: Card) -> bool:
-        """Wait for the card's turn; False where it is far off again, because Slack said 429 meanwhile."""
-        if await self._postponed(card):
-            return False
-        await self._pace.sleep(self._pace.book(_method(card), card.channel_id, card.id))
-        self._pace.used(_method(card), card.id)
-        return True
+    async def _call(
+        self, method: str, card: Card, call: Callable[[], Awaitable[AsyncSlackResponse]]
+    ) -> AsyncSlackResponse:
+        """In the card's turn. Raises _NotItsTurnError where that is far off, and whatever Slack's client raises."""
+        seconds = self._pace.book(method, card.channel_id, card.id)
+        if seconds > PATIENCE_SECONDS:
+            raise _NotItsTurnError(seconds)
+        await self._pace.sleep(seconds)
+        self._pace.used(method, card.id)
+        try:
+            return await call()
+        except SlackApiError as error:
+            if error_code(error) == "ratelimited":
+                self._pace.hold(method, card.channel_id, seconds=retry_after_seconds(error))
+            raise
 
     async def _give_back(self, card: Card, seconds: float) -> None:
         until = self._clock() + timedelta(seconds=seconds)
@@ -232,7 +265,8 @@ class Cards:
         """
         channel = card.channel_id
         if channel.startswith(("U", "W")):
-            opened = await self._client.conversations_open(users=channel)
+            asked = partial(self._client.conversations_open, users=channel)
+            opened = await self._call("conversations.open", card, asked)
             channel = opened["channel"]["id"]
         oldest = f"{card.post_started_at.timestamp() - 60:.6f}" if card.post_started_at else "0"
         where: dict[str, Any] = {
@@ -242,9 +276,11 @@ class Cards:
             "include_all_metadata": True,
         }
         if thread_ts:
-            found = await self._client.conversations_replies(ts=thread_ts, **where)
+            replies = partial(self._client.conversations_replies, ts=thread_ts, **where)
+            found = await self._call("conversations.replies", card, replies)
         else:
-            found = await self._client.conversations_history(**where)
+            history = partial(self._client.conversations_history, **where)
+            found = await self._call("conversations.history", card, history)
         for one in found["messages"]:
             payload = one.get("metadata", {}).get("event_payload", {})
             if payload.get("card_id") == card.id:
@@ -255,10 +291,8 @@ class Cards:
     async def _failed(self, card: Card, request: Request, error: SlackApiError) -> None:
         code = error_code(error)
         if code == "ratelimited":
-            delay = retry_after_seconds(error)
-            self._pace.hold(_method(card), card.channel_id, seconds=delay)
             self._metrics.card("limited")
-            await self._give_back(card, delay)
+            await self._give_back(card, retry_after_seconds(error))
             return
         self._metrics.card("refused")
         log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
@@ -280,6 +314,11 @@ class Cards:
             await self._store.add_card(request.id, CardKind.REQUEST, request.requester)
 
 
-def _method(card: Card) -> str:
-    """What the card is sent with."""
+def _may_be_posted(card: Card) -> bool:
+    """A post was begun, and nobody noted what became of it."""
+    return not card.ts and card.post_started_at is not None
+
+
+def _sent_with(card: Card) -> str:
+    """The method of Slack that shows the card."""
     return "chat.update" if card.ts else "chat.postMessage"

@@ -67,6 +67,11 @@ async def note_post_started(tx: Transaction, card_id: str, at: datetime) -> None
     (await _card(tx, card_id)).post_started_at = at
 
 
+async def note_not_posted(tx: Transaction, card_id: str) -> None:
+    """The post that was begun was refused: there is no message to look for."""
+    (await _card(tx, card_id)).post_started_at = None
+
+
 async def card_posted(tx: Transaction, card_id: str, *, channel_id: str, ts: str, revision: int) -> None:
     row = await _card(tx, card_id)
     row.channel_id, row.ts = channel_id, ts

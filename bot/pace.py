@@ -1,9 +1,9 @@
 """Slack's rate limits, kept before they are hit: one message a second and channel, edits by tier 3, with small bursts.
 
-Source: docs.slack.dev, "Rate limits": chat.postMessage about one a second per channel; chat.update tier 3, usergroups.list tier 2,
-users.info tier 4, so 50, 20 and 100 a minute, for each method in a workspace. A tier is what Slack grants at least, and bursts of no
-said size are welcome. So what is beyond it is tried, edits spread over their channels; once Slack said 429, the documented rate is
-kept for a while.
+Source: docs.slack.dev, "Rate limits": chat.postMessage about one a second per channel; usergroups.list tier 2, chat.update and
+conversations.* as used here tier 3, users.info tier 4, so 20, 50 and 100 a minute, for each method in a workspace. A tier is what
+Slack grants at least, and bursts of no said size are welcome. So what is beyond it is tried, edits spread over their channels; once
+Slack said 429, the documented rate is kept for a while.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ class Limit:
     burst: float
 
 
+_TIER_3 = Limit(50 / 60, 18.0)
 LIMITS = {
     "chat.postMessage": Limit(1.0, 3.0),
-    "chat.update": Limit(50 / 60, 18.0),
+    "chat.update": _TIER_3,
+    "conversations.open": _TIER_3,
+    "conversations.history": _TIER_3,
+    "conversations.replies": _TIER_3,
     "usergroups.list": Limit(20 / 60, 8.0),
     "users.info": Limit(100 / 60, 40.0),
 }

@@ -66,10 +66,10 @@ class CardOffice:
         self.now += seconds
         self.clock.move(seconds=seconds)
 
-    def crowd(self, count: int, *, name: str = "other") -> None:
-        """So many others have booked turns to post in #orders: three at once, then one a second."""
+    def crowd(self, count: int, *, name: str = "other", method: str = "chat.postMessage") -> None:
+        """So many others have booked turns in #orders; posts go three at once, then one a second."""
         for number in range(count):
-            self.pace.book("chat.postMessage", ORDERS, f"{name} {number}")
+            self.pace.book(method, ORDERS, f"{name} {number}")
 
     # ------------------------------------------------------------ what is there
 

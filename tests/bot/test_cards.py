@@ -79,6 +79,44 @@ async def test_a_429_is_obeyed_and_nothing_is_lost(office: CardOffice) -> None:
     assert (office.counted("limited"), office.counted("posted")) == (1, 1)
 
 
+async def test_what_slack_refused_to_post_is_not_looked_for(office: CardOffice) -> None:
+    await awaiting(office.store, channels=(ORDERS, ALICE))
+    office.slack.fail_call("chat.postMessage", "ratelimited", times=2, retry_after_seconds=7)
+    assert await office.pump.flush() == 0
+    office.passes(8)
+    assert await office.pump.flush() == 2
+    assert office.slack.calls("conversations.history") == office.slack.calls("conversations.open") == []
+
+
+async def test_a_429_for_looking_holds_back_no_post(office: CardOffice) -> None:
+    await awaiting(office.store, channels=(ORDERS,))
+    office.slack.fail_call("chat.postMessage", "lost_answer")
+    assert await office.pump.flush() == 0
+    office.passes(2)
+    await queued(office.store, "r2", channels=(ORDERS,))
+    office.slack.fail_call("conversations.history", "ratelimited", retry_after_seconds=60)
+    assert await office.pump.flush() == 1, "the other card"
+    office.passes(59)
+    assert await office.pump.flush() == 0
+    office.passes(2)
+    assert await office.pump.flush() == 1
+    assert len(office.messages()) == 2
+    assert [call.status for call in office.slack.calls("conversations.history")] == [429, 200]
+
+
+async def test_cards_are_looked_for_at_slacks_pace(office: CardOffice) -> None:
+    await awaiting(office.store, channels=(ORDERS,))
+    office.slack.fail_call("chat.postMessage", "lost_answer")
+    assert await office.pump.flush() == 0
+    office.crowd(30, method="conversations.history")
+    office.passes(2)
+    assert await office.pump.flush() == 0
+    assert office.slack.calls("conversations.history") == []
+    office.passes(15)
+    assert await office.pump.flush() == 1
+    assert len(office.slack.calls("conversations.history")) == len(office.messages()) == 1
+
+
 async def test_a_post_whose_answer_was_lost_is_found_again_by_its_metadata(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(ORDERS,))
     office.slack.fail_call("chat.postMessage", "lost_answer")

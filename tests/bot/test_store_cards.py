@@ -101,6 +101,15 @@ async def test_a_card_that_is_put_off_waits_and_has_not_failed(store: Store, clo
     assert [one.attempts for one in await store.claim_dirty_cards()] == [0]
 
 
+async def test_a_post_that_was_refused_is_not_under_way(store: Store, clock: Clock) -> None:
+    await awaiting(store)
+    [card] = await store.claim_dirty_cards()
+    await store.note_post_started(card.id, clock.now)
+    await store.write(lambda tx: outbox.note_not_posted(tx, card.id))
+
+    assert [one.post_started_at for one in await store.list_cards("r1")] == [None]
+
+
 async def test_a_copy_is_added_once_even_after_its_channel_became_known(store: Store) -> None:
     await queued(store)
     first = await store.add_card("r1", CardKind.REQUEST, "ULENA")
