@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, literal, select, tupl
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from bot.audit import Head, storable_text, timestamp
+from bot.audit import Head, timestamp
 from bot.domain import (
     OPEN_STATES,
     WORKING_STATES,
@@ -54,7 +54,7 @@ async def list_services(
 ) -> list[Service]:
     statement = select(ServiceRow).where(col(ServiceRow.name) > after).order_by(col(ServiceRow.name))
     if text:
-        few = await _few_that_may_contain(session, storable_text(searchable(text)))
+        few = await _few_that_may_contain(session, searchable(text))
         if few == []:
             return []
         if few is not None:

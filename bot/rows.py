@@ -44,8 +44,9 @@ FRAGMENT_LENGTH = 16
 
 
 def searchable(*texts: str) -> str:
-    """What a case-insensitive search looks in: folded here, because the engines fold differently."""
-    return "\n".join(texts).casefold()
+    """What a case-insensitive search looks in and for: folded here, because the engines fold differently, and as it can be stored,
+    so that it is cut into the same fragments on both sides."""
+    return storable_text("\n".join(texts)).casefold()
 
 
 def fragments(text: str) -> set[str]:
@@ -157,8 +158,7 @@ def from_service(service: Service) -> ServiceRow:
 
 
 def from_fragments(row: ServiceRow) -> list[ServiceFragmentRow]:
-    found = fragments(storable_text(row.search_text))
-    return [ServiceFragmentRow(fragment=one, service=row.name) for one in sorted(found)]
+    return [ServiceFragmentRow(fragment=one, service=row.name) for one in sorted(fragments(row.search_text))]
 
 
 def to_deployment(row: DeploymentRow) -> DeploymentRecord:

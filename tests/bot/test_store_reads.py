@@ -254,6 +254,21 @@ async def test_catalog_entities_are_kept_searched_and_removed(store: Store) -> N
     assert await store.find_entity("orders") is None
 
 
+@pytest.mark.parametrize("text", ["ord\0ers", "\0orders", "orders\0"])
+async def test_characters_that_postgresql_cannot_hold_are_looked_for_on_neither(
+    store: Store, clock: Clock, text: str
+) -> None:
+    await add_services(store, clock, "orders", "billing")
+    await store.put_entity(Entity("orders", "Orders", "", "orders", "python-service"))
+    await store.open_request(new_request("r1", requester=ALICE, service="orders"))
+
+    assert [one.name for one in await store.list_services(text=text)] == ["orders"]
+    assert [one.name for one in await store.search_entities(text, limit=10)] == ["orders"]
+    assert (await store.find_entity(text)) is not None
+    assert [one.id for one in await store.list_requests(service=text, only_open=True)] == ["r1"]
+    assert len(await store.list_audit(service=text, request_id="r\x001")) == 1
+
+
 async def test_readiness_says_when_the_database_does_not_answer(store: Store) -> None:
     await store.ping()
 
