@@ -296,8 +296,8 @@ class Cards:
             return
         self._metrics.card("refused")
         log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
-        if not card.ts and code in _NOT_HERE and card.channel_id != request.requester:
-            await self._redirect(card, request)
+        if code in _NOT_HERE and _is_moved_to_its_requester(card, request):
+            await self._store.write(lambda tx: outbox.redirect(tx, card.id, request.requester))
         else:
             gone = code in _GONE | _NOT_HERE
             await self._store.card_failed(card.id, gone=gone, retry_at=self._later(card))
@@ -307,11 +307,10 @@ class Cards:
         seconds = min(RETRY_MOST_SECONDS, 2.0 ** min(card.attempts, 10))
         return self._clock() + timedelta(seconds=seconds)
 
-    async def _redirect(self, card: Card, request: Request) -> None:
-        """The bot is not in that channel: a request's card goes to its requester instead, others are given up."""
-        await self._store.card_failed(card.id, gone=True)
-        if card.kind is CardKind.REQUEST:
-            await self._store.add_card(request.id, CardKind.REQUEST, request.requester)
+
+def _is_moved_to_its_requester(card: Card, request: Request) -> bool:
+    """A request's card that could not be posted where it was meant to be; others are given up."""
+    return card.kind is CardKind.REQUEST and not card.ts and card.channel_id != request.requester
 
 
 def _may_be_posted(card: Card) -> bool:

@@ -97,6 +97,13 @@ async def card_failed(tx: Transaction, card_id: str, *, gone: bool, retry_at: da
     row.not_before = retry_at or tx.now
 
 
+async def redirect(tx: Transaction, card_id: str, target: str) -> None:
+    """Give the card up and add one of its kind for `target`: both at once, or a crash in between would leave nobody with a card."""
+    row = await _card(tx, card_id)
+    row.gone = True
+    await add_cards(tx, row.request_id, [(CardKind(row.kind), target)])
+
+
 async def put_off(tx: Transaction, card_id: str, until: datetime) -> None:
     """It was not its turn yet. That is no failure, so what fails later is tried again as soon as ever."""
     (await _card(tx, card_id)).not_before = until

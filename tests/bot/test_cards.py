@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from card_office import DEPLOYS, ORDERS, CardOffice
 from requests_made import approval_gate, awaiting, new_request, plan, proposal, queued
 from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from bot import ledger
+from bot.cards import CLAIM_SECONDS
 from bot.domain import CardKind, Request, RequestState
 from bot.store import CardTarget, Proposal
 from bot.transaction import Transaction
@@ -193,15 +197,40 @@ async def test_slack_that_fails_again_and_again_is_asked_less_and_less_often(off
 
 
 async def test_where_the_bot_is_not_a_member_the_requester_gets_the_card(office: CardOffice) -> None:
-    opened = await office.store.open_request(new_request(requester=ALICE))
-    await office.store.propose("r1", proposal(channels=(ORDERS,)), version=opened.request.version)
-    office.slack.leave(ORDERS, "platform")
+    await asked_where_the_bot_is_not(office)
     assert await office.pump.flush() == 0
     assert (await office.card()).gone
     assert await office.pump.flush() == 1
     card = await office.card(ALICE)
     (message,) = office.messages(card.channel_id)
     assert "waiting for approval" in shown_text(message)
+
+
+async def asked_where_the_bot_is_not(office: CardOffice) -> None:
+    opened = await office.store.open_request(new_request(requester=ALICE))
+    await office.store.propose("r1", proposal(channels=(ORDERS,)), version=opened.request.version)
+    office.slack.leave(ORDERS, "platform")
+
+
+async def test_a_card_is_given_up_only_together_with_the_one_that_takes_its_place(office: CardOffice) -> None:
+    """What a kill leaves, shown by a database that takes no further card."""
+    await asked_where_the_bot_is_not(office)
+    await execute(
+        office, "CREATE TRIGGER full BEFORE INSERT ON cards BEGIN SELECT RAISE(ABORT, 'no more cards'); END"
+    )
+    with pytest.raises(IntegrityError):
+        await office.pump.flush()
+    await execute(office, "DROP TRIGGER full")
+    office.passes(CLAIM_SECONDS)
+    assert await office.another_pump().flush() == 0
+    assert await office.another_pump().flush() == 1
+    card = await office.card(ALICE)
+    assert len(office.messages(card.channel_id)) == 1
+
+
+async def execute(office: CardOffice, statement: str) -> None:
+    async with office.store.engine.begin() as connection:
+        await connection.execute(text(statement))
 
 
 async def test_a_message_that_was_deleted_is_left_alone(office: CardOffice) -> None:

@@ -110,6 +110,20 @@ async def test_a_post_that_was_refused_is_not_under_way(store: Store, clock: Clo
     assert [one.post_started_at for one in await store.list_cards("r1")] == [None]
 
 
+async def test_a_card_that_is_redirected_is_gone_and_another_is_to_send(store: Store) -> None:
+    await awaiting(store, channels=("C1",))
+    [card] = await store.claim_dirty_cards()
+    store.dirty.clear()
+
+    await store.write(lambda tx: outbox.redirect(tx, card.id, "UALICE"))
+
+    assert store.dirty.is_set()
+    assert [(one.kind, one.channel_id) for one in await store.claim_dirty_cards()] == [
+        (CardKind.REQUEST, "UALICE")
+    ]
+    assert [one.gone for one in await store.list_cards("r1")] == [True, False]
+
+
 async def test_a_copy_is_added_once_even_after_its_channel_became_known(store: Store) -> None:
     await queued(store)
     first = await store.add_card("r1", CardKind.REQUEST, "ULENA")
