@@ -1,6 +1,6 @@
 """Databases under measurement: as durable as in production (fsync on), each with as much history as a part asks for.
 
-Filled once and copied: a SQLite file is kept under var/bench from run to run, a PostgreSQL database is a template of its server.
+Filled once and copied: a SQLite file is kept from run to run (`bench/kept.py`), a PostgreSQL database is a template of its server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import psycopg
 
 from bench import seed
-from bot.database import known_revisions
+from bench.kept import file_name, run_folder
 from bot.migrating import migrate
 from integrations._postgres_binaries import Binaries, copy_wheel, find_binaries
 
@@ -49,10 +49,9 @@ class Databases:
         return self.server.make(f"bench_{self._made}", self._filled_file(size), size)
 
     def _filled_file(self, size: seed.Size) -> Path:
-        file = self.kept / f"{size.name}-{known_revisions()[-1]}.db"
+        file = self.kept / file_name(size)
         if not file.exists():
-            unfinished = file.with_suffix(".unfinished")
-            unfinished.unlink(missing_ok=True)
+            unfinished = self.folder / file.name
             migrate(f"sqlite:///{unfinished}")
             seed.fill(unfinished, size)
             unfinished.rename(file)
@@ -87,16 +86,12 @@ class PostgreSQL:
 
 @contextmanager
 def open_databases(*, kept: Path, postgresql: bool) -> Iterator[Databases]:
-    kept.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=kept))
-    try:
+    with run_folder(kept) as folder:
         if not postgresql:
             yield Databases(kept, folder)
             return
         with _running_server() as server:
             yield Databases(kept, folder, server)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ SMALL = Size("small", services=100, requests=100, events=1_000, open_requests=50
 LARGE = Size("large", services=10_000, requests=100_000, events=1_000_000, open_requests=50)
 WAITING = Size("waiting", services=10_000, requests=1_000, events=10_000, open_requests=1_000)
 TINY = Size("tiny", services=100, requests=5, events=50, open_requests=5)
+SIZES = (TINY, SMALL, WAITING, LARGE)
 
 
 def service_name(index: int) -> str:
@@ -254,7 +255,8 @@ def _at(number: int) -> str:
     return _moment(number).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-ROWS: Mapping[str, Callable[[Size], Iterator[Row]]] = {
+Rows = Callable[[Size], Iterator[Row]]
+ROWS: Mapping[str, Rows] = {
     "services": services,
     "service_fragments": service_fragments,
     "deployments": deployments,
