@@ -56,7 +56,7 @@ _PERHAPS_DONE = frozenset({"", "internal_error", "fatal_error", "service_unavail
 
 
 class _NotItsTurnError(Exception):
-    """The card's turn is `seconds` away: longer than anybody should wait for it with the card in hand."""
+    """The card is to be looked at again in `seconds`: longer than anybody should wait with the card in hand."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -132,7 +132,7 @@ class Cards:
             try:
                 done += await self._send(card, request)
             except _NotItsTurnError as error:
-                await self._give_back(card, error.seconds - LEAD_SECONDS)
+                await self._give_back(card, error.seconds)
             except SlackApiError as error:
                 await self._failed(card, request, error)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -160,9 +160,6 @@ class Cards:
             await self._store.card_sent(card.id, revision=card.revision)
             self._metrics.card("edited")
             return True
-        if thread_ts is None and card.kind is CardKind.DEPLOY_FAILURE:
-            await self._store.card_failed(card.id, retry_at=self._later(card))
-            return False
         await self._post(card, thread_ts, body)
         self._metrics.card("posted")
         return True
@@ -207,7 +204,7 @@ class Cards:
         """In the card's turn. Raises _NotItsTurnError where that is far off, and whatever Slack's client raises."""
         seconds = self._pace.book(method, card.channel_id, card.id)
         if seconds > PATIENCE_SECONDS:
-            raise _NotItsTurnError(seconds)
+            raise _NotItsTurnError(seconds - LEAD_SECONDS)
         await self._pace.sleep(seconds)
         self._pace.used(method, card.id)
         try:
@@ -248,15 +245,28 @@ class Cards:
         self._store.dirty.set()
 
     async def _thread(self, card: Card) -> str | None:
-        """A failure is a reply under the deploy notification, because an edit notifies nobody."""
+        """A failure is a reply under the deploy notification, because an edit notifies nobody.
+
+        It waits until that is posted: _NotItsTurnError. Where it is gone, the failure stands on its own.
+        """
+        notification = await self._notification(card)
+        if notification is None or notification.gone:
+            return None
+        if not notification.ts:
+            raise _NotItsTurnError(_retry_seconds(notification.attempts))
+        return notification.ts
+
+    async def _notification(self, card: Card) -> Card | None:
         if card.kind is not CardKind.DEPLOY_FAILURE:
             return None
-        siblings = await self._store.list_cards(card.request_id)
-        parent = next(
-            (one for one in siblings if one.kind is CardKind.DEPLOY and one.channel_id == card.channel_id),
+        return next(
+            (
+                one
+                for one in await self._store.list_cards(card.request_id)
+                if one.kind is CardKind.DEPLOY and one.channel_id == card.channel_id
+            ),
             None,
         )
-        return parent.ts or None if parent else None
 
     async def _find_posted(self, card: Card, thread_ts: str | None) -> Card:
         """After a lost answer or a crash: the message may be there already. Looked for by its metadata.
@@ -295,17 +305,23 @@ class Cards:
             await self._give_back(card, retry_after_seconds(error))
             return
         self._metrics.card("refused")
-        log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code)
-        if code in _NOT_HERE and _is_moved_to_its_requester(card, request):
+        gone = code in _GONE | _NOT_HERE
+        log.warning("cards.refused", card=card.id, channel=card.channel_id, error=code, given_up=gone)
+        if code == "thread_not_found" and (notification := await self._notification(card)) is not None:
+            await self._store.card_failed(notification.id, gone=True)
+            await self._give_back(card, 0.0)
+        elif code in _NOT_HERE and _is_moved_to_its_requester(card, request):
             await self._store.write(lambda tx: outbox.redirect(tx, card.id, request.requester))
         else:
-            gone = code in _GONE | _NOT_HERE
             await self._store.card_failed(card.id, gone=gone, retry_at=self._later(card))
 
     def _later(self, card: Card) -> datetime:
-        """When to try again: soon at first, then less and less often, never never."""
-        seconds = min(RETRY_MOST_SECONDS, 2.0 ** min(card.attempts, 10))
-        return self._clock() + timedelta(seconds=seconds)
+        return self._clock() + timedelta(seconds=_retry_seconds(card.attempts))
+
+
+def _retry_seconds(attempts: int) -> float:
+    """How long to wait before the next try: shortly at first, then longer and longer, never for ever."""
+    return min(RETRY_MOST_SECONDS, 2.0 ** min(attempts, 10))
 
 
 def _is_moved_to_its_requester(card: Card, request: Request) -> bool:

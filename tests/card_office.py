@@ -39,6 +39,9 @@ class CardOffice:
     waits: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.client = AsyncWebClient(
+            token=self.slack.bot_token, base_url=self.slack.api_url, retry_handlers=[]
+        )
         self.pace = self._new_pace()
         self.pump = self._new_pump(self.pace)
 
@@ -50,9 +53,8 @@ class CardOffice:
         return Pace(now=lambda: self.now, sleep=self._sleep)
 
     def _new_pump(self, pace: Pace) -> Cards:
-        client = AsyncWebClient(token=self.slack.bot_token, base_url=self.slack.api_url, retry_handlers=[])
         return Cards(
-            store=self.store, client=client, commands=COMMANDS, pace=pace, tasks=Tasks(), metrics=self.metrics,
+            store=self.store, client=self.client, commands=COMMANDS, pace=pace, tasks=Tasks(), metrics=self.metrics,
             clock=self.clock,
         )  # fmt: skip
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from card_office import DEPLOYS, ORDERS, CardOffice
 from requests_made import approval_gate, awaiting, new_request, plan, proposal, queued
-from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from bot import ledger
 from bot.cards import CLAIM_SECONDS
@@ -236,9 +236,8 @@ async def execute(office: CardOffice, statement: str) -> None:
 async def test_a_message_that_was_deleted_is_left_alone(office: CardOffice) -> None:
     request = await awaiting(office.store, channels=(ORDERS,))
     await office.pump.flush()
-    client = AsyncWebClient(token=office.slack.bot_token, base_url=office.slack.api_url)
     (message,) = office.messages()
-    await client.chat_delete(channel=ORDERS, ts=message.ts)
+    await office.client.chat_delete(channel=ORDERS, ts=message.ts)
     await office.approve(request)
     assert await office.pump.flush() == 0
     assert (await office.card()).gone
@@ -285,9 +284,13 @@ def announced() -> Proposal:
     )
 
 
-async def test_a_failed_deployment_is_a_reply_under_its_notification(office: CardOffice) -> None:
+async def deploying(office: CardOffice) -> Request:
     opened = await office.store.open_request(new_request())
-    request = await office.store.propose("r1", announced(), version=opened.request.version)
+    return await office.store.propose("r1", announced(), version=opened.request.version)
+
+
+async def test_a_failed_deployment_is_a_reply_under_its_notification(office: CardOffice) -> None:
+    request = await deploying(office)
     assert await office.pump.flush() == 1
     (notification,) = office.messages(DEPLOYS)
     assert "deploying" in shown_text(notification)
@@ -302,16 +305,66 @@ async def test_a_failed_deployment_is_a_reply_under_its_notification(office: Car
 
 async def test_a_reply_waits_for_its_notification(office: CardOffice) -> None:
     """The deployment failed before anything of it was posted."""
-    opened = await office.store.open_request(new_request())
-    request = await office.store.propose("r1", announced(), version=opened.request.version)
+    request = await deploying(office)
     await fail(office, request)
     office.slack.fail_call("chat.postMessage", "http_error")
     await office.pump.flush()
+    assert (await office.card(DEPLOYS, kind=CardKind.DEPLOY_FAILURE)).attempts == 0, "waiting is no failure"
     for _ in range(3):
         office.passes(60)
         await office.pump.flush()
     parent, reply = office.messages(DEPLOYS)
     assert (parent.thread_ts, reply.thread_ts) == (None, parent.ts)
+
+
+async def test_a_failure_whose_notification_was_deleted_stands_on_its_own(office: CardOffice) -> None:
+    request = await deploying(office)
+    await office.pump.flush()
+    (notification,) = office.messages(DEPLOYS)
+    await office.client.chat_delete(channel=DEPLOYS, ts=notification.ts)
+    await fail(office, request)
+    await office.pump.flush()
+    (failure,) = office.messages(DEPLOYS)
+    assert failure.thread_ts is None
+    assert "orders → production failed" in shown_text(failure)
+
+
+async def test_a_failure_finds_out_by_itself_that_its_notification_was_deleted(office: CardOffice) -> None:
+    request = await deploying(office)
+    await office.pump.flush()
+    await fail(office, request)
+    office.slack.fail_call("chat.postMessage", "error", code="thread_not_found")
+    await office.pump.flush()
+    assert await office.pump.flush() == 1
+    assert [message.thread_ts for message in office.messages(DEPLOYS)] == [None, None]
+
+
+async def test_a_failure_is_told_in_a_channel_that_the_bot_was_invited_to_since(office: CardOffice) -> None:
+    office.slack.leave(DEPLOYS, "platform")
+    request = await deploying(office)
+    await office.pump.flush()
+    office.slack.join(DEPLOYS, "platform")
+    await fail(office, request)
+    await office.pump.flush()
+    (failure,) = office.messages(DEPLOYS)
+    assert "orders → production failed" in shown_text(failure)
+
+
+async def test_a_failure_is_given_up_where_the_bot_may_not_post(office: CardOffice) -> None:
+    office.slack.leave(DEPLOYS, "platform")
+    request = await deploying(office)
+    await office.pump.flush()
+    await fail(office, request)
+    with capture_logs() as logs:
+        await office.pump.flush()
+    assert [(one["event"], one["error"], one["given_up"]) for one in logs] == [
+        ("cards.refused", "not_in_channel", True)
+    ]
+    calls = len(office.slack.calls("chat.postMessage"))
+    for _ in range(3):
+        office.passes(3600)
+        await office.pump.flush()
+    assert len(office.slack.calls("chat.postMessage")) == calls
 
 
 async def test_many_cards_for_one_channel_keep_slacks_pace(office: CardOffice) -> None:
