@@ -432,25 +432,32 @@ async def test_what_a_step_returns_must_be_json(database_url: str, world: World)
 
 
 async def test_no_more_steps_are_at_work_at_once_than_allowed(database_url: str, world: World) -> None:
-    running, most = 0, 0
+    at_work, most = 0, 0
+    full, all_begun = asyncio.Event(), asyncio.Event()
 
     async def counted(_run: Run, _arguments: JSON) -> Done:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0.05)
-        running -= 1
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        if at_work == 2:
+            full.set()
+        await all_begun.wait()
+        at_work -= 1
         return Done()
 
-    command = toy_command(world, repository=StepKind(counted))
+    command, names = toy_command(world, repository=StepKind(counted)), [f"r{number}" for number in range(5)]
     async with toy_bot(database_url, command, tuning=replace(QUICK, concurrency=2)) as bot:
-        for number in range(5):
-            plan = toy_plan(service=f"s{number}", steps=("repository",))
-            await bot.request(plan, name=f"r{number}")
-        for number in range(5):
-            await bot.ended(name=f"r{number}")
+        for name in names:
+            await bot.request(toy_plan(service=name, steps=("repository",)), name=name)
+        for name in names:
+            await bot.until(lambda one: states(one).get("repository") is StepState.RUNNING, name=name)
+        async with asyncio.timeout(20):
+            await full.wait()
+        all_begun.set()
+        for name in names:
+            await bot.ended(name=name)
 
-    assert most <= 2
+    assert most == 2
 
 
 async def test_a_run_that_waits_for_something_keeps_no_other_waiting(database_url: str, world: World) -> None:
