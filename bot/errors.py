@@ -27,6 +27,9 @@ from typing import ClassVar
 FOREIGN_TEXT_LIMIT = 256
 """Characters of a foreign error message that are kept; bodies may hold anything, so the rest is dropped."""
 
+LONGEST_RETRY_SECONDS = 3600.0
+"""Whoever wants to be left alone for longer, or says a number that is no span of time, is asked again after so long."""
+
 _SECRET = re.compile(
     r"(?:xox[abeprs]-|xoxe\.|xapp-|gh[pousr]_|github_pat_|glpat-|glsa_|hvs\.|\beyJ)[\w.-]+"
     r"|hooks\.slack\.com/[\w/]+"
@@ -45,6 +48,12 @@ def foreign_text(text: str) -> str:
     """Cut foreign text to `FOREIGN_TEXT_LIMIT` characters on one line and remove what looks like a secret."""
     clean = redact(" ".join(text.split()))
     return clean if len(clean) <= FOREIGN_TEXT_LIMIT else clean[: FOREIGN_TEXT_LIMIT - 1] + "…"
+
+
+def delay_seconds(said: str) -> float | None:
+    """`Retry-After` as digits (RFC 9110, 10.2.3), at most `LONGEST_RETRY_SECONDS`; None where it is anything else."""
+    digits = said.strip()
+    return min(float(digits), LONGEST_RETRY_SECONDS) if digits.isdecimal() else None
 
 
 class PlatformError(Exception):
@@ -178,8 +187,11 @@ class TemporaryBackendError(BackendError):
         retry_after_seconds: float | None = None,
         fix: str | None = None,
     ) -> None:
+        """`retry_after_seconds` may be foreign, too, and is cut to `LONGEST_RETRY_SECONDS`."""
         super().__init__(message, backend=backend, kind=kind, fix=fix)
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = (
+            None if retry_after_seconds is None else min(max(0.0, retry_after_seconds), LONGEST_RETRY_SECONDS)
+        )
 
 
 class PermanentBackendError(BackendError):

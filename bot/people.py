@@ -25,7 +25,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot import access
 from bot.access import PLATFORM_ADMIN, TEAM_LEAD
 from bot.domain import Actor, PersonEntry, PersonKind, Platform
-from bot.errors import BackendErrorKind, TemporaryBackendError
+from bot.errors import BackendErrorKind, TemporaryBackendError, delay_seconds
 from bot.pace import WORKSPACE, Pace
 from bot.remembered import Remembered
 
@@ -35,6 +35,8 @@ DEADLINE_SECONDS = 1.5
 """Slack waits three seconds for our acknowledgement; two questions must fit."""
 PATIENCE_SECONDS = 1.0
 """How long a question waits for its turn where Slack limits; the rest of the deadline is for the answer."""
+UNSAID_SECONDS = 1.0
+"""How long Slack is left alone after a 429 that does not say for how long."""
 _ALL = "all"
 _NOT_A_PERSON = frozenset({"user_not_found", "user_not_visible"})
 Groups = dict[str, frozenset[str]]
@@ -306,10 +308,8 @@ def error_code(error: SlackApiError) -> str:
 def retry_after_seconds(error: SlackApiError) -> float:
     """How long Slack wants to be left alone after a 429; a proxy in between may have lost or changed what it said."""
     headers = getattr(error.response, "headers", None) or {}
-    try:
-        return max(0.0, float(headers.get("Retry-After", 1)))
-    except ValueError:
-        return 1.0
+    seconds = delay_seconds(str(headers.get("Retry-After", "")))
+    return UNSAID_SECONDS if seconds is None else seconds
 
 
 def _not_asked(held_seconds: float) -> TemporaryBackendError:

@@ -54,7 +54,7 @@ def limit_seconds(answer: Answer, words: str, now: datetime) -> float | None:
         return after
     reset = answer.headers.get("x-ratelimit-reset", "")
     if answer.headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-        return max(1.0, int(reset) - now.timestamp())
+        return max(1.0, float(reset) - now.timestamp())
     if answer.status == 429 or _LIMITED.search(words):
         return SECONDARY_LIMIT_SECONDS
     return None

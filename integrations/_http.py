@@ -28,6 +28,7 @@ from bot.errors import (
     BackendErrorKind,
     PermanentBackendError,
     TemporaryBackendError,
+    delay_seconds,
 )
 from integrations._breaker import Breaker, BreakerState
 
@@ -120,8 +121,9 @@ class NotExecutedError(TemporaryBackendError):
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
     """`Retry-After` in seconds or as a date (RFC 9110, 10.2.3); None where it is absent or nonsense."""
     text = headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return float(text)
+    seconds = delay_seconds(text)
+    if seconds is not None:
+        return seconds
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds()) if text else None
     except (ValueError, TypeError):

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from bot.errors import (
+    BackendError,
+    BackendErrorKind,
+    PermanentBackendError,
+    TemporaryBackendError,
+    delay_seconds,
+)
 from integrations._http import Answer, retry_after_seconds
 from integrations._kubernetes_cluster import BACKEND
 
@@ -83,7 +89,7 @@ def _temporary(answer: Answer, status: Mapping[str, Any], message: str, now: dat
         message,
         backend=BACKEND,
         kind=BackendErrorKind.RATE_LIMITED if limited else BackendErrorKind.UNAVAILABLE,
-        retry_after_seconds=retry_after_seconds(answer.headers, now) or (float(hint) if hint else None),
+        retry_after_seconds=retry_after_seconds(answer.headers, now) or delay_seconds(str(hint or "")),
     )
 
 

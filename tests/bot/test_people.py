@@ -321,12 +321,17 @@ class Passing:
         self.now += seconds
 
 
-@pytest.mark.parametrize("said", ["", "soon", "-3"])
-def test_a_limit_that_does_not_say_for_how_long_is_for_a_moment(said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("", 1), ("soon", 1), ("-3", 1), ("nan", 1), ("inf", 1), ("1e400", 1), ("30", 30), ("9" * 400, 3600)],
+)
+def test_a_limit_that_says_nothing_usable_is_for_a_moment_and_none_is_for_ever(
+    said: str, seconds: float
+) -> None:
     response = AsyncSlackResponse(
         client=None, http_verb="POST", api_url="", req_args={}, data={}, headers={"Retry-After": said}, status_code=429
     )  # fmt: skip
-    assert 0 <= retry_after_seconds(SlackApiError("limited", response)) <= 1
+    assert retry_after_seconds(SlackApiError("limited", response)) == seconds
 
 
 async def test_after_trouble_the_next_answer_is_right_again(stage: Stage) -> None:

@@ -10,7 +10,13 @@ import httpx
 import pytest
 from fake_github_state import Clock
 
-from bot.errors import BackendError, BackendErrorKind, PermanentBackendError, TemporaryBackendError
+from bot.errors import (
+    LONGEST_RETRY_SECONDS,
+    BackendError,
+    BackendErrorKind,
+    PermanentBackendError,
+    TemporaryBackendError,
+)
 from integrations._breaker import Breaker, BreakerState
 from integrations._http import (
     Answer,
@@ -293,8 +299,15 @@ async def test_what_was_not_executed_is_told_from_what_may_have_been() -> None:
 def test_waits_are_read_in_seconds_and_as_dates() -> None:
     assert retry_after_seconds({"retry-after": "12"}, NOW) == 12
     assert retry_after_seconds({"retry-after": "Sat, 21 Nov 2026 09:01:00 GMT"}, NOW) == 60
-    for nonsense in ("", "soon", "-1", "1.5"):
+    for nonsense in ("", "soon", "-1", "1.5", "inf", "nan"):
         assert retry_after_seconds({"retry-after": nonsense}, NOW) is None
+
+
+@pytest.mark.parametrize("said", ["9" * 400, "86400", "Sat, 21 Nov 9999 09:01:00 GMT"])
+def test_no_backend_is_left_alone_for_longer_than_an_hour(said: str) -> None:
+    seconds = retry_after_seconds({"retry-after": said}, NOW)
+    error = TemporaryBackendError("limited", backend="backend", retry_after_seconds=seconds)
+    assert error.retry_after_seconds == LONGEST_RETRY_SECONDS
 
 
 def test_waits_between_attempts_grow_and_end() -> None:

@@ -310,6 +310,9 @@ def test_a_delay_is_taken_from_the_header_or_else_from_the_details() -> None:
         error = refusal(answered(response), NOW)
         assert isinstance(error, TemporaryBackendError)
         assert error.retry_after_seconds == seconds
+    nonsense = refusal(answered(api_status(429, "TooManyRequests", "", retryAfterSeconds="soon")), NOW)
+    assert isinstance(nonsense, TemporaryBackendError)
+    assert nonsense.retry_after_seconds is None
 
 
 def test_the_address_of_a_cluster_may_have_a_path(tmp_path: Path) -> None:
