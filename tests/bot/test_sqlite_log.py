@@ -22,14 +22,18 @@ async def write(store: Store, name: str) -> None:
 async def test_a_grown_log_is_folded_into_the_file_while_writing_goes_on(
     tmp_path: Path, clock: Clock
 ) -> None:
-    file = tmp_path / "bot.db"
+    file, log = tmp_path / "bot.db", tmp_path / "bot.db-wal"
     migrate(f"sqlite:///{file}")
     async with Store.open(f"sqlite:///{file}", clock=clock) as store:
         count = 0
         async with asyncio.timeout(20):
             while file.stat().st_size < FOLD_BYTES:
-                await write(store, f"r{count}")
-                count += 1
+                # SQLite folds a much longer log in a commit by itself: it is not let grow so long.
+                if not log.exists() or log.stat().st_size < 3 * FOLD_BYTES:
+                    await write(store, f"r{count}")
+                    count += 1
+                else:
+                    await asyncio.sleep(0.01)
         assert (await store.verify_audit()).count == count
 
 
