@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -32,7 +31,7 @@ from bot.schedule import Ticker
 from bot.slack import SlackEdge
 from bot.store import Store
 from bot.targets import Targets
-from bot.tasks import Tasks
+from bot.tasks import Tasks, going_on
 from bot.workflow import DEFAULT_TUNING, Engine, Tuning
 from integrations.ports import Surroundings
 
@@ -233,16 +232,13 @@ async def _slack_client(stack: AsyncExitStack, config: Config) -> AsyncWebClient
 @asynccontextmanager
 async def _working(bot: Bot) -> AsyncIterator[None]:
     """Cards pump and ticker run; at the end what was started is drained and the last cards are sent."""
-    async with bot.ticker.running():
-        pump = asyncio.create_task(bot.cards.run(), name="cards")
+    async with bot.ticker.running(), going_on(bot.cards.run, name="cards"):
         resume = bot.tasks.start(bot.dispatcher.resume_planning(older_than_seconds=0), name="resume")
         try:
             yield
         finally:
             resume.cancel()
             await bot.tasks.drain(timeout_seconds=DRAIN_SECONDS)
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
 
 
 # ---------------------------------------------------------------- ways in

@@ -26,7 +26,6 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot import outbox, request_views
 from bot.command import Command
 from bot.domain import Card, CardKind, Request
-from bot.errors import BackendError
 from bot.metrics import Metrics
 from bot.pace import Pace
 from bot.people import error_code, retry_after_seconds
@@ -91,17 +90,14 @@ class Cards:
         """Send what is dirty, for ever; woken by every commit that dirtied a card, and now and then for what failed.
 
         Requests are sent side by side: a channel that has to wait holds up no other. Cards are claimed, so none is sent twice
-        at once.
+        at once. Raises what the database does; whoever keeps it going begins it again.
         """
         while True:
             self._store.dirty.clear()
             claimed = 0
-            try:
-                for request_id, cards in (await self._claim()).items():
-                    claimed += len(cards)
-                    self._tasks.start(self._send_all(request_id, cards), name="cards.send")
-            except BackendError as error:
-                log.warning("cards.database_away", error=error.message)
+            for request_id, cards in (await self._claim()).items():
+                claimed += len(cards)
+                self._tasks.start(self._send_all(request_id, cards), name="cards.send")
             if claimed == BATCH:  # There may be more of them.
                 continue
             try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import StartError
 from bot.people import error_code
+from bot.tasks import going_on
 
 log = structlog.get_logger(__name__)
 
@@ -102,12 +104,8 @@ async def trying(attempt: Callable[[], Awaitable[None]], *, what: str) -> AsyncI
         await attempt()
     except AWAY as error:
         log.warning("slack.away", waits_for=what, error=type(error).__name__)
-        again = asyncio.create_task(_until_done(attempt, what), name=f"slack: {what}")
-        try:
+        async with going_on(partial(_until_done, attempt, what), name=f"slack: {what}"):
             yield False
-        finally:
-            again.cancel()
-            await asyncio.gather(again, return_exceptions=True)
     else:
         yield True
 

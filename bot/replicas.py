@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ from bot.domain import WORKING_STATES, RunId
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.store import Store, Transaction
 from bot.tables import ReplicaRow, RequestRow
+from bot.tasks import going_on
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +58,10 @@ class Replica:
         """Alive as long as this is open. At the end, when its runs have ended, others may claim them without waiting."""
         await self._store.write(self._register)
         self._noted()
-        beating = None if self._alone else asyncio.create_task(self._keep(), name="replica-lease")
         try:
-            yield
+            async with nullcontext() if self._alone else going_on(self._keep, name="replica-lease"):
+                yield
         finally:
-            if beating is not None:
-                beating.cancel()
-                await asyncio.gather(beating, return_exceptions=True)
             try:
                 await self._store.write(self._release)
             except TemporaryBackendError as error:

@@ -1,12 +1,13 @@
-"""Background work of this process: nothing is forgotten by the garbage collector, and the end waits for it.
+"""Background work of this process: nothing is forgotten by the garbage collector, nothing ends unnoticed, and the end waits for it.
 
-What must survive a crash is never only here; it is a row, and a task is merely the quick way to it.
+`Tasks` is for work that is done once, `going_on` for what is at work as long as the bot is. What must survive a crash is never only here; it is a row, and a task is merely the quick way to it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -14,6 +15,9 @@ import structlog
 from bot.errors import PlatformError
 
 log = structlog.get_logger(__name__)
+
+PAUSE_SECONDS = 1.0
+"""After a failure of what goes on: what fails at once, again and again, keeps neither a processor nor the log busy."""
 T = TypeVar("T")
 
 
@@ -50,3 +54,37 @@ class Tasks:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+@asynccontextmanager
+async def going_on(
+    work: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[None]:
+    """Do `work` in the background while this is open. Whatever it fails with is logged, and it begins again.
+
+    Nobody waits for its answer, so nobody else would notice that it is gone: the bot would acknowledge, and never send a card.
+    """
+    task = asyncio.create_task(_again_after_failures(work, name, sleep), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _again_after_failures(
+    work: Callable[[], Awaitable[None]], name: str, sleep: Callable[[float], Awaitable[None]]
+) -> None:
+    while True:
+        try:
+            await work()
+        except PlatformError as error:
+            log.warning("tasks.interrupted", task=name, why=error.sentence)
+        except Exception:
+            log.exception("tasks.broke_off", task=name)
+        else:
+            return
+        await sleep(PAUSE_SECONDS)

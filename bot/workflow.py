@@ -24,6 +24,7 @@ from bot.replicas import Replica
 from bot.saga import Saga
 from bot.step_run import World
 from bot.store import Store, Transaction
+from bot.tasks import going_on
 
 log = structlog.get_logger(__name__)
 
@@ -97,8 +98,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(replica.registered())
             stack.push_async_callback(engine._drain)
-            starting = asyncio.create_task(engine._start_what_is_decided(), name="engine-start")
-            stack.push_async_callback(_cancelled, starting)
+            await stack.enter_async_context(going_on(engine._start_what_is_decided, name="engine-start"))
             yield engine
 
     # ---------------------------------------------------------------- which runs
@@ -112,16 +112,10 @@ class Engine:
                 async with asyncio.timeout_at(sweep_at):
                     run = await self._store.queued.get()
             except TimeoutError:
-                await self._sweep_patiently()
+                await self.sweep()
                 sweep_at = loop.time() + self._tuning.sweep_seconds
             else:
                 self._take_up(run)
-
-    async def _sweep_patiently(self) -> None:
-        try:
-            await self.sweep()
-        except TemporaryBackendError as error:
-            log.warning("workflow.sweep_delayed", why=error.sentence)
 
     async def sweep(self) -> int:
         """Nothing stays "running" for ever: take up what no living process carries out. Returns how many."""
@@ -203,8 +197,3 @@ class _Writing:
 
 async def _stop(tx: Transaction, run: RunId) -> None:
     await ledger.finish(tx, run.request_id, run=run.number, state=RequestState.STOPPED, outcome=_BROKE_OFF)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

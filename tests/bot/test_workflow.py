@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 from toy_bot import QUICK, ToyBot, toy_bot, utc_now
 from toy_world import World, temporary, toy_command, toy_plan
 
@@ -265,6 +266,23 @@ async def test_a_changed_plan_is_shown_and_approved_again_before_anything_runs(
     assert request.state is RequestState.AWAITING
     assert (request.plan, request.plan_changes, request.due_at) == (plan, ("other revision",), due_at)
     assert world.log() == []
+
+
+async def test_runs_are_started_after_a_failure_that_nobody_foresaw(database_url: str, world: World) -> None:
+    async with toy_bot(database_url, toy_command(world)) as bot:
+        with capture_logs() as logs:
+            await execute(bot.store, "ALTER TABLE replicas RENAME TO mislaid")
+            async with asyncio.timeout(20):
+                while not any(one.get("task") == "engine-start" for one in logs):
+                    await asyncio.sleep(0.01)
+            await execute(bot.store, "ALTER TABLE mislaid RENAME TO replicas")
+        await bot.request(toy_plan())
+        assert (await bot.ended()).state is RequestState.SUCCEEDED
+
+
+async def execute(store: Store, statement: str) -> None:
+    async with store.engine.begin() as connection:
+        await connection.execute(sa.text(statement))
 
 
 async def test_a_lost_permission_refuses_the_run(database_url: str, world: World) -> None:

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import text
 from stage import Stage, request_id
+from structlog.testing import capture_logs
 
 from bot.domain import RequestState
 from playground.actor import shown_text
@@ -123,6 +125,24 @@ async def test_a_deleted_card_is_given_up_and_the_work_goes_on(house: Stage) -> 
     assert len(house.playground.calls("chat.update")) == edits
     assert all(one.gone for one in await house.bot.store.list_cards(number) if one.ts == card.ts)
     assert "done" in await house.types("alice", f"/platform status {number}")
+
+
+async def test_cards_are_sent_again_after_a_failure_that_nobody_foresaw(house: Stage) -> None:
+    unforeseen = "BEFORE UPDATE OF not_before ON cards BEGIN SELECT RAISE(ABORT, 'unforeseen'); END"
+    await _execute(house, f"CREATE TRIGGER unforeseen {unforeseen}")
+    with capture_logs() as logs:
+        await house.person("alice").command("#orders", CREATE)
+        broken_off = ("tasks.broke_off", "cards")
+        await house.playground.until(
+            lambda: broken_off in [(one["event"], one.get("task")) for one in logs], what="the failure"
+        )
+    await _execute(house, "DROP TRIGGER unforeseen")
+    await house.card("alice", "#orders", "Create service orders")
+
+
+async def _execute(house: Stage, statement: str) -> None:
+    async with house.bot.store.engine.begin() as connection:
+        await connection.execute(text(statement))
 
 
 # ---------------------------------------------------------------- answering
