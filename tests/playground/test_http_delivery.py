@@ -143,12 +143,14 @@ async def test_a_failed_command_is_told_to_the_person_and_not_repeated(
 
 async def test_the_deadline_is_three_seconds(receiver: Receiver) -> None:
     receiver.answers += [never]
+    receiver.playground.clock.freeze()
     sending = asyncio.ensure_future(receiver.playground.actor("alice").command("#orders", "/platform x"))
     await _until_requests(receiver, 1)
-    receiver.playground.clock.advance(2.5)
-    await asyncio.sleep(0.01)
+    receiver.playground.clock.advance(2.9)
+    # A whole delivery later, one that had run out of time would have been told.
+    await receiver.playground.actor("lena").command("#orders", "/platform y")
     assert not sending.done()
-    receiver.playground.clock.advance(0.6)
+    receiver.playground.clock.advance(0.2)
     assert (await sending).notice == '/platform failed with the error "operation_timeout"'
 
 
