@@ -33,8 +33,13 @@ log = structlog.get_logger(__name__)
 
 DEADLINE_SECONDS = 1.5
 """Slack waits three seconds for our acknowledgement; two questions must fit."""
+TELLING_SECONDS = 1.0
+"""Whom to tell is asked for after who decides, and within the same three seconds."""
 PATIENCE_SECONDS = 1.0
 """How long a question waits for its turn where Slack limits; the rest of the deadline is for the answer."""
+LOOKUPS_AT_ONCE = 8
+"""Addresses of a group that are looked up at the same time; more would look like an attack."""
+ACTORS_KEPT = 2000
 UNSAID_SECONDS = 1.0
 """How long Slack is left alone after a 429 that does not say for how long."""
 _ALL = "all"
@@ -112,6 +117,10 @@ class Directory:
         self._user_groups: Remembered[Groups] = Remembered(
             self._ask_user_groups, clock, turn=lambda: self._turn("usergroups.list")
         )
+        self._addresses: Remembered[tuple[str, ...]] = Remembered(
+            self._ask_address, clock, turn=lambda: self._turn("users.lookupByEmail")
+        )
+        self._lookups = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         self._uses_groups = any(entry.user_group for entry in self._entries())
         self._made: dict[str, tuple[SlackUser, Groups, Actor]] = {}
 
@@ -145,13 +154,18 @@ class Directory:
         return self._actor(user, groups)
 
     def _remembered(self, user_id: str) -> Actor | None:
-        """Of two remembered answers the actor is made once: every command asks for it before its acknowledgement."""
+        """Of two remembered answers the actor is made once: every command asks for it before its acknowledgement.
+
+        Where there are too many they are all dropped: whoever comes again is made again, and who never does takes no room for ever.
+        """
         user = self._users.peek(user_id)
         groups = self._user_groups.peek(_ALL) if self._uses_groups else _NO_GROUPS
         if user is None or groups is None:
             return None
         made = self._made.get(user_id)
         if made is None or made[0] is not user or made[1] is not groups:
+            if len(self._made) >= ACTORS_KEPT:
+                self._made.clear()
             made = self._made[user_id] = (user, groups, self._actor(user, groups))
         return made[2]
 
@@ -205,7 +219,7 @@ class Directory:
     async def group_members(self, group: str) -> list[str]:
         """User ids of a gate's group, for telling them. Empty where Slack does not answer: the channel's card has to do."""
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(TELLING_SECONDS):
                 return await self._resolve(access.entries(group, self._platform))
         except _COULD_NOT_ASK as error:
             log.warning("people.group_not_resolved", group=group, error=type(error).__name__)
@@ -213,16 +227,24 @@ class Directory:
 
     async def _resolve(self, entries: Iterable[PersonEntry]) -> list[str]:
         entries = list(entries)
-        groups = await self._groups(entries, fresh=False)
-        found: dict[str, None] = {}
+        addresses = [entry.email for entry in entries if entry.email and not entry.user_id]
+        groups, found = await asyncio.gather(
+            self._groups(entries, fresh=False), asyncio.gather(*map(self._looked_up, addresses))
+        )
+        by_address = dict(zip(addresses, found, strict=True))
+        people: dict[str, None] = {}
         for entry in entries:
             if entry.user_id:
-                found[entry.user_id] = None
+                people[entry.user_id] = None
             elif entry.email:
-                found |= dict.fromkeys(await self._ask_address(entry.email))
+                people |= dict.fromkeys(by_address[entry.email])
             else:
-                found |= dict.fromkeys(sorted(groups.get(entry.user_group, ())))
-        return list(found)
+                people |= dict.fromkeys(sorted(groups.get(entry.user_group, ())))
+        return list(people)
+
+    async def _looked_up(self, email: str) -> tuple[str, ...]:
+        async with self._lookups:
+            return await self._addresses.get(email, fresh=False)
 
     def forget_user(self, user_id: str) -> None:
         self._users.forget(user_id)
@@ -273,15 +295,17 @@ class Directory:
             raise
         return parse_user(answer["user"], home_team_id=self._platform.slack_team_id)
 
-    async def _ask_address(self, email: str) -> list[str]:
-        """The user id behind an address. A wrong entry in platform.yml hides nobody else; `check` names it."""
+    async def _ask_address(self, email: str) -> tuple[str, ...]:
+        """The user id behind an address, if there is one. A wrong entry in platform.yml hides nobody else; `check` names it."""
         try:
-            answer = await self._client.users_lookupByEmail(email=email)
+            answer = await self._allowed(
+                "users.lookupByEmail", lambda: self._client.users_lookupByEmail(email=email)
+            )
         except SlackApiError as error:
             if error_code(error) == "users_not_found":
-                return []
+                return ()
             raise
-        return [answer["user"]["id"]]
+        return (answer["user"]["id"],)
 
     async def _ask_user_groups(self, _key: str) -> Groups:
         """Handle -> members of every user group, in one call: the method allows twenty a minute, and decisions ask afresh.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bot.domain import (
     CardKind,
     Gate,
@@ -59,14 +61,15 @@ class Targets:
         return cards
 
     async def _approvers(self, request: Request, gates: tuple[Gate, ...]) -> list[str]:
-        people: list[str] = []
-        for gate in gates:
-            if gate.verdict is Verdict.NEEDS_APPROVAL:
-                people += [
-                    person
-                    for person in await self._people.group_members(gate.group)
-                    if person not in gate.excluded and person != request.requester
-                ]
+        """The groups are asked for together: a requester who confirms waits for no more than one."""
+        waiting = [gate for gate in gates if gate.verdict is Verdict.NEEDS_APPROVAL]
+        groups = await asyncio.gather(*(self._people.group_members(gate.group) for gate in waiting))
+        people = [
+            person
+            for gate, members in zip(waiting, groups, strict=True)
+            for person in members
+            if person not in gate.excluded and person != request.requester
+        ]
         return people if len(people) <= APPROVERS_TOLD else []
 
 

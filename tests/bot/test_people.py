@@ -17,7 +17,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.domain import PersonEntry, PersonKind, Platform
 from bot.errors import TemporaryBackendError
 from bot.pace import Pace
-from bot.people import Directory, parse_user, retry_after_seconds
+from bot.people import ACTORS_KEPT, LOOKUPS_AT_ONCE, Directory, parse_user, retry_after_seconds
 from playground.server import Playground
 
 MANIFEST = {
@@ -356,6 +356,60 @@ async def test_after_trouble_the_next_answer_is_right_again(stage: Stage) -> Non
 )
 async def test_the_people_of_a_group_can_be_told(stage: Stage, group: str, people: list[str]) -> None:
     assert await stage.directory().group_members(group) == people
+
+
+class Counting(AsyncWebClient):
+    """Counts how many addresses are looked up at the same time."""
+
+    now = most = 0
+
+    async def users_lookupByEmail(self, **arguments: Any) -> AsyncSlackResponse:  # noqa: N802 - Slack's name
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().users_lookupByEmail(**arguments)
+        finally:
+            self.now -= 1
+
+
+async def test_many_addresses_are_looked_up_a_few_at_a_time_and_remembered(stage: Stage) -> None:
+    client = Counting(token=stage.slack.bot_token, base_url=stage.slack.api_url, retry_handlers=[])
+    leads = tuple(PersonEntry(email=f"gone{n}@example.com") for n in range(20))
+    members = {"orders": {"team_lead": (*leads, PersonEntry(email="lena@example.com"))}}
+    platform = replace(made.example_platform(), members=members)
+    directory = Directory(client, platform, lambda: stage.now)
+
+    for _ in range(2):
+        assert await directory.group_members("leads:orders") == ["ULENA00001"]
+
+    assert stage.asked("users.lookupByEmail") == 21
+    assert client.most == LOOKUPS_AT_ONCE
+    stage.later(61)
+    await directory.group_members("leads:orders")
+    assert stage.asked("users.lookupByEmail") == 42
+
+
+async def test_a_limit_on_addresses_is_kept_and_the_channels_card_has_to_do(stage: Stage) -> None:
+    passed = Passing()
+    directory = stage.directory(pace=Pace(now=passed, sleep=passed.sleep))
+    stage.slack.fail_call("users.lookupByEmail", "ratelimited", times=1, retry_after_seconds=30)
+    for _ in range(2):
+        assert await directory.group_members("role:senior_developer:orders") == []
+    assert stage.asked("users.lookupByEmail") == 1
+    passed.now += 31
+    assert await directory.group_members("role:senior_developer:orders") == ["UOMAR00001"]
+
+
+async def test_of_people_who_never_come_again_no_more_than_a_few_thousand_are_kept(stage: Stage) -> None:
+    directory = stage.directory()
+    await directory.actor("ULENA00001")
+    lena = await directory.actor("ULENA00001")
+    assert await directory.actor("ULENA00001") is lena, "made once of what is remembered"
+    directory._made |= dict.fromkeys(map(str, range(ACTORS_KEPT)), next(iter(directory._made.values())))
+    await directory.actor("UALICE0001")
+    await directory.actor("UALICE0001")
+    assert list(directory._made) == ["UALICE0001"]
+    assert await directory.actor("ULENA00001") == lena
 
 
 async def test_a_wrong_address_hides_nobody_else(stage: Stage) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import people_made as made
 import pytest
 from fake_context import make_plan
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import manifest, registry
 from bot.domain import CardKind, Gate, PersonEntry, Plan, Platform, Request, RequestState, Verdict
@@ -91,6 +94,33 @@ async def test_a_person_in_two_groups_gets_one_copy(targets: Targets) -> None:
     second = GATE.model_copy(update={"rule": "q"})
     found = await targets.for_plan(request(), ANNOUNCED, (GATE, second), RequestState.AWAITING)
     assert found.count(card(LENA)) == 1
+
+
+class Together(AsyncWebClient):
+    """Answers for an address when as many are being asked for as should be."""
+
+    def __init__(self, *, asked: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._all_there = asyncio.Barrier(asked)
+
+    async def users_lookupByEmail(self, **arguments: Any) -> AsyncSlackResponse:  # noqa: N802 - Slack's name
+        await self._all_there.wait()
+        return await super().users_lookupByEmail(**arguments)
+
+
+async def test_the_groups_of_several_gates_are_asked_for_at_the_same_time(
+    slack: Playground, platform: Platform
+) -> None:
+    client = Together(asked=2, token=slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    members = {
+        "orders": {"team_lead": (PersonEntry(email="lena@example.com"),)},
+        "payments": {"team_lead": (PersonEntry(email="omar@example.com"),)},
+    }
+    platform = replace(platform, members={**platform.members, **members})
+    targets = Targets(platform=platform, people=Directory(client, platform, lambda: made.NOW))
+    second = GATE.model_copy(update={"rule": "q", "group": "leads:payments"})
+    found = await targets.for_plan(request(), ANNOUNCED, (GATE, second), RequestState.AWAITING)
+    assert found[1:3] == [card(LENA), card("UOMAR00001")]
 
 
 async def test_a_large_group_is_told_in_the_channel_only(slack: Playground, platform: Platform) -> None:
