@@ -18,6 +18,7 @@ from requests_made import ALICE, awaiting, ballot, new_request
 
 from bot import audit, stored_chain
 from bot.audit import GENESIS, Fact, Head, StoredEvent, StoredRow, Verification
+from bot.database import async_url, open_engines
 from bot.domain import AuditEvent, Gate, Plan, PlannedStep, Verdict, plan_hash
 from bot.store import Store
 
@@ -349,21 +350,23 @@ async def test_what_only_sqlite_keeps_in_a_column_of_texts_is_found(store: Store
     assert re.match(f"{WRITTEN}|its content cannot be hashed: ", found.why)
 
 
-async def test_pages_are_proven_without_a_look_at_each_event(store: Store) -> None:
+async def test_pages_are_proven_without_a_look_at_each_event(store: Store, database_url: str) -> None:
     for n in range(7):
         await store.open_request(new_request(f"r{n}"))
-    head, engine = await store.audit_head(), store._engines.bulk
+    head = await store.audit_head()
 
-    assert stored_chain.follow(engine, Head(), upto=head.sequence, batch=3) == head
-    assert stored_chain.follow(engine, Head(), upto=5, batch=3).sequence == 5
+    async with open_engines(async_url(database_url)) as engines:
+        assert stored_chain.follow(engines.bulk, Head(), upto=head.sequence, batch=3) == head
+        assert stored_chain.follow(engines.bulk, Head(), upto=5, batch=3).sequence == 5
 
 
-async def test_texts_that_had_to_be_escaped_are_no_fault(store: Store) -> None:
+async def test_texts_that_had_to_be_escaped_are_no_fault(store: Store, database_url: str) -> None:
     for n in range(6):
         await store.open_request(new_request(f"r{n}", service='"a\\\nb"' if n == 2 else "orders"))
     head = await store.audit_head()
 
-    assert stored_chain.follow(store._engines.bulk, Head(), upto=6, batch=2).sequence == 2
+    async with open_engines(async_url(database_url)) as engines:
+        assert stored_chain.follow(engines.bulk, Head(), upto=6, batch=2).sequence == 2
     assert await store.verify_audit(batch=2) == Verification(count=6, head_hash=head.hash)
 
 

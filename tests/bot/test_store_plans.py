@@ -22,14 +22,13 @@ async def plans(store: Store, ask: Awaitable[Any]) -> list[str]:
         if statement.startswith("SELECT"):
             asked.append((statement, parameters))
 
-    engines = (store._engines.reader.sync_engine, store._engines.writer.sync_engine)
-    for engine in engines:
-        sa.event.listen(engine, "before_cursor_execute", note)
-    await ask
-    for engine in engines:
-        sa.event.remove(engine, "before_cursor_execute", note)
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        await ask
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
     lines: list[str] = []
-    async with store._engines.reader.connect() as connection:
+    async with store.engine.connect() as connection:
         for statement, parameters in asked:
             found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             lines += [str(row[-1]) for row in found]

@@ -89,12 +89,11 @@ async def test_a_page_costs_the_same_number_of_queries_however_long_it_is(store:
             nonlocal count
             count += 1
 
-        engine = store._engines.reader.sync_engine
-        sa.event.listen(engine, "before_cursor_execute", counted)
+        sa.event.listen(sa.Engine, "before_cursor_execute", counted)
         try:
             page = await store.list_requests(limit=limit)
         finally:
-            sa.event.remove(engine, "before_cursor_execute", counted)
+            sa.event.remove(sa.Engine, "before_cursor_execute", counted)
         assert len(page) == limit
         assert all(len(one.approvals) == 1 for one in page)
         return count
@@ -275,7 +274,9 @@ async def test_readiness_says_when_the_database_does_not_answer(store: Store) ->
     def refused(*_: object) -> None:
         raise ConnectionRefusedError("connection refused")
 
-    sa.event.listen(store._engines.reader.sync_engine, "begin", refused)
-
-    with pytest.raises(TemporaryBackendError, match="cannot be reached"):
-        await store.ping()
+    sa.event.listen(sa.Engine, "begin", refused)
+    try:
+        with pytest.raises(TemporaryBackendError, match="cannot be reached"):
+            await store.ping()
+    finally:
+        sa.event.remove(sa.Engine, "begin", refused)
