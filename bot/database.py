@@ -91,14 +91,15 @@ def sqlite_file(url: URL) -> Path:
 class Engines:
     """`writer` begins transactions that may write; `reader` sees one consistent moment and cannot write.
 
-    The others block, and are for threads of their own: `direct` for a transaction that writes, `glance` for single statements
-    that read, `bulk` for reading through everything, in as many threads as there are cores.
+    `glance` is for single statements that read, on the event loop whatever the database is. The others block, and are for threads
+    of their own: `direct` for a transaction that writes, `bulk` for reading through everything, in as many threads as there are
+    cores.
     """
 
     writer: AsyncEngine
     reader: AsyncEngine
     direct: Engine
-    glance: Engine
+    glance: Engine | AsyncEngine
     bulk: Engine
 
 
@@ -108,10 +109,11 @@ async def open_engines(url: URL) -> AsyncIterator[Engines]:
     try:
         yield engines
     finally:
-        for blocking in (engines.direct, engines.glance, engines.bulk):
-            blocking.dispose()
-        await engines.reader.dispose()
-        await engines.writer.dispose()
+        for engine in (engines.direct, engines.glance, engines.bulk, engines.reader, engines.writer):
+            if isinstance(engine, AsyncEngine):
+                await engine.dispose()
+            else:
+                engine.dispose()
 
 
 def _sqlite_engines(url: URL) -> Engines:
@@ -176,12 +178,12 @@ def _postgresql_engines(url: URL) -> Engines:
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     direct = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        pool_size=2,
+        pool_size=1,
         max_overflow=0,
         isolation_level="READ COMMITTED",
         connect_args={"options": f"-c idle_in_transaction_session_timeout={FROZEN_SECONDS}s"},
     )
-    glance = direct.execution_options(isolation_level="AUTOCOMMIT")
+    glance = create_async_engine(url, pool_size=1, max_overflow=0)
     bulk = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         isolation_level="AUTOCOMMIT",
