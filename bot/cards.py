@@ -42,12 +42,13 @@ PATIENCE_SECONDS = 5.0
 LEAD_SECONDS = 1.0
 """How long before its turn a card that was given back is drawn."""
 LOOKS_APART_SECONDS = 0.25
+SEND_MOST_SECONDS = 45.0
+"""What one send may take: three calls of Slack, each with its turn."""
 CLAIM_SECONDS = 60.0
-"""Longer than the turn and every call of one send together may take."""
+"""The claimed cards of a request are sent one after the other: so long that one more may be begun after a slow one."""
 LOOK_BACK_MESSAGES = 100
 _GONE = frozenset(
-    {"message_not_found", "thread_not_found", "is_inactive", "cant_update_message", "edit_window_closed"}
-    | {"is_archived"}
+    {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
 )
 _NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
 _PERHAPS_DONE = frozenset({"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
@@ -123,8 +124,13 @@ class Cards:
         if not near:
             return 0
         request = await self._store.get_request(request_id)
+        begun_until = self._clock() + timedelta(seconds=CLAIM_SECONDS - SEND_MOST_SECONDS)
         done = 0
         for card in near:
+            if self._clock() > begun_until:
+                # Slack is slow: the claim could run out while this one is sent, and somebody else would send it, too.
+                await self._give_back(card, 0.0)
+                continue
             try:
                 done += await self._send(card, request)
             except _NotItsTurnError as error:

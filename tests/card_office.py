@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from database import Clock
 from requests_made import LENA, ballot
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot import manifest
 from bot.cards import Cards
@@ -38,10 +40,11 @@ class CardOffice:
     now: float = 0.0
     waits: list[float] = field(default_factory=list)
 
+    call_seconds: float = 0.0
+    """How long Slack takes to answer."""
+
     def __post_init__(self) -> None:
-        self.client = AsyncWebClient(
-            token=self.slack.bot_token, base_url=self.slack.api_url, retry_handlers=[]
-        )
+        self.client = _Client(self)
         self.pace = self._new_pace()
         self.pump = self._new_pump(self.pace)
 
@@ -88,6 +91,19 @@ class CardOffice:
 
     async def approve(self, request: Request) -> Request:
         return await self.store.decide(request.id, ballot(request, LENA))
+
+
+class _Client(AsyncWebClient):
+    """Slack's, on whose calls the office's time passes."""
+
+    def __init__(self, office: CardOffice) -> None:
+        slack = office.slack
+        super().__init__(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+        self._office = office
+
+    async def api_call(self, api_method: str, **arguments: Any) -> AsyncSlackResponse:
+        self._office.passes(self._office.call_seconds)
+        return await super().api_call(api_method, **arguments)
 
 
 @asynccontextmanager

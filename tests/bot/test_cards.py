@@ -193,6 +193,18 @@ async def test_slack_that_fails_again_and_again_is_asked_less_and_less_often(off
     assert await office.pump.flush() == 1
 
 
+async def test_no_card_is_begun_whose_claim_could_run_out_under_way(office: CardOffice) -> None:
+    """Whoever claims it next would send it, too."""
+    people = [
+        f"U{name}" for name in ("ALICE0001", "OMAR00001", "LENA00001", "PAUL00001", "PRIYA0001", "SAM000001")
+    ]
+    await awaiting(office.store, channels=(ORDERS, DEPLOYS, *people))
+    office.call_seconds = 10.0
+    assert await office.pump.flush() == 2
+    assert office.now < CLAIM_SECONDS
+    assert [await office.pump.flush() for _ in range(4)] == [2, 2, 2, 0]
+
+
 # ---------------------------------------------------------------- messages that cannot be
 
 
@@ -334,7 +346,9 @@ async def test_a_failure_finds_out_by_itself_that_its_notification_was_deleted(o
     await office.pump.flush()
     await fail(office, request)
     office.slack.fail_call("chat.postMessage", "error", code="thread_not_found")
-    await office.pump.flush()
+    with capture_logs() as logs:
+        await office.pump.flush()
+    assert [(one["error"], one["given_up"]) for one in logs] == [("thread_not_found", False)]
     assert await office.pump.flush() == 1
     assert [message.thread_ts for message in office.messages(DEPLOYS)] == [None, None]
 
