@@ -1,8 +1,8 @@
 """What a run writes down: begun, each step started, done or failed, undone, finished. It is what a run goes on from.
 
 Every function joins an open transaction, so that what ends one step and what begins the next are one commit. Every function
-may be repeated, because a commit whose answer was lost is made again: an event's key makes it one event, and a state that is
-reached stays. One called for a run that is not the request's latest raises ConflictError: whoever calls it has been overtaken.
+may be repeated, because a commit whose answer was lost is made again: a state that is reached stays, without another event.
+One called for a run that is not the request's latest raises ConflictError: whoever calls it has been overtaken.
 """
 
 from __future__ import annotations

@@ -7,12 +7,24 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from database import Clock
 from requests_made import ALICE, approval_gate, ballot, new_request, plan, proposal, queued
 
 from bot import ledger
+from bot.audit import Fact
 from bot.command import Done
-from bot.domain import DeploymentRecord, Link, Record, Request, RequestState, Service, StepState, plan_hash
+from bot.domain import (
+    DeploymentRecord,
+    Link,
+    Record,
+    Request,
+    RequestState,
+    Service,
+    StepRecord,
+    StepState,
+    plan_hash,
+)
 from bot.errors import ConflictError, NotFoundError
 from bot.store import Store
 from bot.transaction import Transaction
@@ -278,6 +290,69 @@ async def test_a_step_cut_off_by_the_end_of_its_run_counts_as_perhaps_done(
     ]
     [event] = await store.list_audit(request_id="r1", limit=1)
     assert event.data["interrupted"] == ["move"]
+
+
+async def test_a_commit_that_failed_turned_back_and_began_to_undo_may_be_made_again(
+    store: Store, engine: Engine
+) -> None:
+    await queued(store)
+    await engine.begin(**RUN)
+    await engine.step_started("move", due_at=None, **RUN)
+
+    async def turn_back(tx: Transaction) -> StepRecord:
+        await ledger.step_failed(tx, "r1", "move", error="refused", unsure=False, **RUN)
+        await ledger.turn_back(tx, "r1", why="move: refused", **RUN)
+        return await ledger.undo_started(tx, "r1", "move", due_at=None, **RUN)
+
+    first = await store.write(turn_back)
+
+    assert await store.write(turn_back) == first
+    assert (first.state, first.error) == (StepState.UNDOING, "refused")
+    assert (await run_events(store))[-2:] == ["step.failed", "undo.started"]
+
+
+async def test_an_undone_step_stays_undone_whoever_still_thinks_that_it_is_under_way(
+    store: Store, engine: Engine
+) -> None:
+    await queued(store)
+    await engine.begin(**RUN)
+    await engine.step_started("move", due_at=None, **RUN)
+    await engine.step_failed("move", error="refused", unsure=False, **RUN)
+    await engine.undo_started("move", due_at=None, **RUN)
+    undone = await engine.undo_done("move", done=Done(detail="removed"), **RUN)
+
+    assert await engine.step_done("move", done=Done(detail="moved"), **RUN) == undone
+    assert await engine.step_failed("move", error="too late", unsure=True, **RUN) == undone
+
+
+async def test_a_fact_with_the_same_key_is_refused_by_the_database(store: Store) -> None:
+    async def record(tx: Transaction) -> None:
+        await tx.record(Fact(event="run.started", actor=ALICE), key="run:1:started")
+
+    await store.write(record)
+
+    with pytest.raises((ConflictError, sa.exc.IntegrityError)):
+        await store.write(record)
+    assert (await store.audit_head()).sequence == 1
+    assert (await store.verify_audit()).ok
+
+
+async def test_what_a_savepoint_takes_back_leaves_no_gap_in_the_chain(store: Store) -> None:
+    async def fail(tx: Transaction) -> None:
+        async with tx.savepoint():
+            await tx.record(Fact(event="taken.back", actor=ALICE))
+            raise ConflictError
+
+    async def work(tx: Transaction) -> None:
+        await tx.record(Fact(event="kept", actor=ALICE))
+        with pytest.raises(ConflictError):
+            await fail(tx)
+        await tx.record(Fact(event="kept.too", actor=ALICE))
+
+    await store.write(work)
+
+    assert [one.event for one in await store.list_audit()] == ["kept.too", "kept"]
+    assert (await store.verify_audit()).ok
 
 
 # ---------------------------------------------------------------- asking again
