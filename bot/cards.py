@@ -50,7 +50,10 @@ LOOK_BACK_MESSAGES = 100
 _GONE = frozenset(
     {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
 )
-_NOT_HERE = frozenset({"not_in_channel", "channel_not_found", "restricted_action", "is_archived"})
+_NOT_HERE = frozenset(
+    {"not_in_channel", "channel_not_found", "is_archived"}
+    | {"restricted_action", "restricted_action_read_only_channel", "restricted_action_thread_only_channel"}
+)
 _PERHAPS_DONE = frozenset({"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 """Refusals after which the message may be there all the same (docs of chat.postMessage); every other one says that it is not."""
 

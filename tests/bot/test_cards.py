@@ -218,6 +218,14 @@ async def test_where_the_bot_is_not_a_member_the_requester_gets_the_card(office:
     assert "waiting for approval" in shown_text(message)
 
 
+async def test_where_only_some_may_post_the_requester_gets_the_card(office: CardOffice) -> None:
+    opened = await office.store.open_request(new_request(requester=ALICE))
+    await office.store.propose("r1", proposal(channels=(ORDERS,)), version=opened.request.version)
+    office.slack.channel(ORDERS).read_only = True
+    assert [await office.pump.flush() for _ in range(2)] == [0, 1]
+    assert len(office.messages((await office.card(ALICE)).channel_id)) == 1
+
+
 async def asked_where_the_bot_is_not(office: CardOffice) -> None:
     opened = await office.store.open_request(new_request(requester=ALICE))
     await office.store.propose("r1", proposal(channels=(ORDERS,)), version=opened.request.version)
