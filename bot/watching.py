@@ -16,7 +16,7 @@ from bot.command import Done, Pending, Run, StepKind
 from bot.domain import JSON, PlannedStep, WatchRule
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError
 from bot.signal_words import describe, duration, percent, span
-from integrations.ports import Signals, SignalSource
+from integrations.ports import SignalQuestion, Signals, SignalSource
 
 log = structlog.get_logger(__name__)
 
@@ -180,15 +180,16 @@ async def _ask(
     window_seconds = int(min(elapsed_seconds, watch.rule.seconds))
     if window_seconds < 1:
         return None, TOO_EARLY
+    question = SignalQuestion(
+        watch.service,
+        watch.environment,
+        revision=watch.revision,
+        window_seconds=window_seconds,
+        until=now - timedelta(seconds=ago_seconds) if ago_seconds else None,
+    )
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            signals = await source.signals(
-                watch.service,
-                watch.environment,
-                revision=watch.revision,
-                window_seconds=window_seconds,
-                until=now - timedelta(seconds=ago_seconds) if ago_seconds else None,
-            )
+            signals = await source.signals(question)
     except BackendError as error:
         log.warning("watching.unanswered", environment=watch.environment, error=error.message)
         return None, f"{error.backend} could not be asked"

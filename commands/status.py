@@ -37,6 +37,7 @@ from integrations.ports import (
     EvidenceReport,
     Health,
     MonthlyCost,
+    SignalQuestion,
     Signals,
 )
 from integrations.ports.backend import BreakerReport, Guarded
@@ -191,7 +192,7 @@ async def _signals(
 ) -> Signals | Unknown | None:
     if backends.signals is None:
         return None
-    return await ask(backends.signals.signals(service.name, environment.name))
+    return await ask(backends.signals.signals(SignalQuestion(service.name, environment.name)))
 
 
 async def _evidence(

@@ -10,8 +10,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -22,7 +21,7 @@ from bot.errors import BackendError, BackendErrorKind, PermanentBackendError
 from integrations import _promql
 from integrations._http import Answer, Call, Http, Timing, unreadable
 from integrations._plain_http import PlainDialect, Reach, basic, bearer, open_http, secret
-from integrations.ports import Finding, Signals, Surroundings
+from integrations.ports import Finding, SignalQuestion, Signals, Surroundings
 
 PORT: Final = "signals"
 BACKEND: Final = "Prometheus"
@@ -115,16 +114,6 @@ class Measured:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """What is measured: the names a query has places for."""
-
-    service: str
-    environment: str
-    revision: str | None
-    window_seconds: int
-
-
 class _Sample(BaseModel):
     value: tuple[float, str]
 
@@ -197,37 +186,33 @@ class Prometheus:
     def breaker_state(self) -> str:
         return self._http.breaker_state()
 
-    async def signals(
-        self,
-        service: str,
-        environment: str,
-        *,
-        revision: str | None = None,
-        window_seconds: int = 300,
-        until: datetime | None = None,
-    ) -> Signals:
-        subject = _Subject(
-            service, environment, revision, max(window_seconds, self._settings.shortest_window_seconds)
-        )
+    async def signals(self, question: SignalQuestion) -> Signals:
+        window_seconds = max(question.window_seconds, self._settings.shortest_window_seconds)
+        question = replace(question, window_seconds=window_seconds)
         success, latency, rate = await asyncio.gather(
-            *(self._measure(setting, subject, until=until) for setting in QUERIES)
+            *(self._measure(setting, question) for setting in QUERIES)
         )
         warnings = dict.fromkeys((*success.warnings, *latency.warnings, *rate.warnings))
         return Signals(
             success_ratio=as_ratio(success.value),
             latency_seconds=latency.value,
             requests_per_second=rate.value or None,
-            window_seconds=subject.window_seconds,
-            observed_at=until or self._http.now(),
-            dashboard_url=self._settings.page_url(service, environment),
+            window_seconds=window_seconds,
+            observed_at=question.until or self._http.now(),
+            dashboard_url=self._settings.page_url(question.service, question.environment),
             warnings=tuple(warnings)[:WARNINGS_KEPT],
         )
 
-    async def _measure(self, setting: str, subject: _Subject, *, until: datetime | None = None) -> Measured:
-        query = _promql.parse(getattr(self._settings, setting)).render(**asdict(subject))
+    async def _measure(self, setting: str, question: SignalQuestion) -> Measured:
+        query = _promql.parse(getattr(self._settings, setting)).render(
+            service=question.service,
+            environment=question.environment,
+            revision=question.revision,
+            window_seconds=question.window_seconds,
+        )
         params = {"query": query, "timeout": f"{self._settings.read_seconds:g}s"}
-        if until is not None:
-            params["time"] = f"{until.timestamp():.3f}"
+        if question.until is not None:
+            params["time"] = f"{question.until.timestamp():.3f}"
         answer = await self._http.send(Call("GET", "/api/v1/query", params, accept=frozenset({400, 422})))
         if answer.status >= 300:
             refusal = said(answer)
@@ -239,7 +224,7 @@ class Prometheus:
 
     async def check(self) -> Sequence[Finding]:
         """Every query, about a service that there is not: an answer without a number is a good one."""
-        nobody = _Subject(NOBODY, NOBODY, None, self._settings.shortest_window_seconds)
+        nobody = SignalQuestion(NOBODY, NOBODY, window_seconds=self._settings.shortest_window_seconds)
         findings = []
         for setting in QUERIES:
             subject = f"Prometheus: {setting}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from memory_world import App, Repo, World, digest, now, permanent
@@ -39,6 +38,7 @@ from integrations.ports import (
     RenderedFile,
     RenderedTree,
     Repository,
+    SignalQuestion,
     Signals,
     Surroundings,
     SyncStatus,
@@ -363,17 +363,9 @@ class MemoryCatalog(Port):
 
 
 class MemorySignals(Port):
-    async def signals(
-        self,
-        service: str,
-        environment: str,
-        *,
-        revision: str | None = None,
-        window_seconds: int = 300,
-        until: datetime | None = None,
-    ) -> Signals:
+    async def signals(self, question: SignalQuestion) -> Signals:
         await self.world.reached("signals.signals")
-        return Signals(self.world.success_ratio, 0.12, 12.0, window_seconds, until or now())
+        return Signals(self.world.success_ratio, 0.12, 12.0, question.window_seconds, question.until or now())
 
 
 @asynccontextmanager

@@ -54,6 +54,7 @@ from integrations.ports.observability import (
     Annotations,
     Costs,
     MonthlyCost,
+    SignalQuestion,
     Signals,
     SignalSource,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "SecretSpec",
     "SecretStore",
     "SecretSync",
+    "SignalQuestion",
     "SignalSource",
     "Signals",
     "StoredKey",

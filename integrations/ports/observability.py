@@ -27,19 +27,22 @@ class Signals:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class SignalQuestion:
+    """`revision`: only of what runs that commit, where the metrics tell. `until`: as it was then; None: now."""
+
+    service: str
+    environment: str
+    revision: str | None = None
+    window_seconds: int = 300
+    until: datetime | None = None
+
+
 class SignalSource(Backend, Protocol):
     """Prometheus and the like. Port name: `signals`."""
 
-    async def signals(
-        self,
-        service: str,
-        environment: str,
-        *,
-        revision: str | None = None,
-        window_seconds: int = 300,
-        until: datetime | None = None,
-    ) -> Signals:
-        """`revision`: only of what runs that commit, where the metrics tell. `until`: as it was then; None: now."""
+    async def signals(self, question: SignalQuestion) -> Signals:
+        """Raises BackendError."""
         ...
 
 

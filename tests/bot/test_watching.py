@@ -19,7 +19,7 @@ from bot.domain import WatchRule
 from bot.errors import BackendErrorKind, PermanentBackendError, TemporaryBackendError
 from bot.metrics import Metrics
 from bot.signal_words import describe, duration, frequency, percent, span
-from integrations.ports import Annotation, DeploymentState, Finding, Signals, SignalSource
+from integrations.ports import Annotation, DeploymentState, Finding, SignalQuestion, Signals, SignalSource
 
 NEW = sha("new")
 RULE = WatchRule(seconds=300, success_ratio=0.99, latency_seconds=0.5)
@@ -42,23 +42,15 @@ class FakeSignals:
     async def check(self) -> Sequence[Finding]:
         return []
 
-    async def signals(
-        self,
-        service: str,
-        environment: str,
-        *,
-        revision: str | None = None,
-        window_seconds: int = 300,
-        until: datetime | None = None,
-    ) -> Signals:
-        assert (service, environment) == ("orders", "production")
-        moment = until or self.now
+    async def signals(self, question: SignalQuestion) -> Signals:
+        assert (question.service, question.environment) == ("orders", "production")
+        moment = question.until or self.now
         elapsed = (moment - BEGAN).total_seconds()
-        self.asked.append((elapsed, window_seconds, revision))
+        self.asked.append((elapsed, question.window_seconds, question.revision))
         seen = self.measured(elapsed)
         if isinstance(seen, Exception):
             raise seen
-        window = max(window_seconds, self.shortest_window_seconds)
+        window = max(question.window_seconds, self.shortest_window_seconds)
         return Signals(*seen, 12.0, window, moment, warnings=self.warnings)
 
 

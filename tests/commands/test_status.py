@@ -32,6 +32,7 @@ from integrations.ports import (
     Health,
     MonthlyCost,
     Phase,
+    SignalQuestion,
     Signals,
     StoredKey,
     SyncedSecret,
@@ -304,12 +305,12 @@ class Told:
     async def check(self) -> Sequence[Finding]:
         return []
 
-    async def signals(self, service: str, environment: str, **_: object) -> Signals:
-        assert service == "orders"
+    async def signals(self, question: SignalQuestion) -> Signals:
+        assert question.service == "orders"
         if isinstance(self.signals_, BackendError):
             raise self.signals_
         quiet = Signals(None, None, None, 300, made.NOW)
-        return self.signals_ if self.signals_ and environment == "production" else quiet
+        return self.signals_ if self.signals_ and question.environment == "production" else quiet
 
     async def reports(
         self, service: str, environment: str, *, team: str, **_: object

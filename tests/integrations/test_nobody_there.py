@@ -38,7 +38,7 @@ from integrations._gitea_api import Client
 from integrations._http import Timing
 from integrations._kubernetes import Kubernetes, open_kubernetes
 from integrations._kubernetes_cluster import Cluster, FixedToken
-from integrations.ports import Annotation, EvidenceVerdict, Preview
+from integrations.ports import Annotation, EvidenceVerdict, Preview, SignalQuestion
 
 URL = "https://backend.example.com"
 CLUSTER = Cluster(URL, ssl.create_default_context(), FixedToken("token"), "a test")
@@ -158,7 +158,10 @@ ASKED: dict[str, tuple[Callable[[Nobody], Opened], Ask]] = {
         lambda store: store.list_keys("orders", "staging", team="orders"),
     ),
     "external_secrets": (in_cluster(_secrets), lambda sync: sync.get_secret("orders", "staging")),
-    "prometheus": (over_http(prometheus, base_url=URL), lambda made: made.signals("orders", "production")),
+    "prometheus": (
+        over_http(prometheus, base_url=URL),
+        lambda made: made.signals(SignalQuestion("orders", "production")),
+    ),
     "grafana": (over_http(grafana, base_url=URL), lambda made: made.annotate(MARK)),
     "opencost": (over_http(opencost, base_url=URL), lambda made: made.monthly("orders")),
 }

@@ -21,7 +21,7 @@ from bot.errors import (
     TemporaryBackendError,
 )
 from integrations import _promql, prometheus
-from integrations.ports import Finding, SignalSource
+from integrations.ports import Finding, SignalQuestion, SignalSource
 
 URL = "http://prometheus.example.com:9090"
 SETTINGS = prometheus.Settings(base_url=URL, success_query="good", latency_query="slow", rate_query="all")
@@ -73,7 +73,7 @@ async def signals(wire: JsonWire) -> AsyncIterator[prometheus.Prometheus]:
 
 async def test_three_numbers_of_one_window(signals: prometheus.Prometheus, wire: JsonWire) -> None:
     source: SignalSource = signals
-    seen = await source.signals("orders", "production", window_seconds=120)
+    seen = await source.signals(SignalQuestion("orders", "production", window_seconds=120))
     assert (seen.success_ratio, seen.latency_seconds, seen.requests_per_second) == (0.998, 0.12, 12.5)
     assert (seen.window_seconds, seen.observed_at, seen.warnings) == (120, wire.clock.now(), ())
 
@@ -83,7 +83,7 @@ async def test_no_traffic_is_neither_good_nor_bad(
     signals: prometheus.Prometheus, fake: FakePrometheus, nothing: dict[str, Any]
 ) -> None:
     fake.answers = {"good": nothing, "slow": nothing, "all": vector("0")}
-    seen = await signals.signals("orders", "production")
+    seen = await signals.signals(SignalQuestion("orders", "production"))
     assert (seen.success_ratio, seen.latency_seconds, seen.requests_per_second) == (None, None, None)
 
 
@@ -91,7 +91,7 @@ async def test_nothing_but_failures_is_zero_and_not_unknown(
     signals: prometheus.Prometheus, fake: FakePrometheus
 ) -> None:
     fake.answers["good"] = vector("0")
-    assert (await signals.signals("orders", "production")).success_ratio == 0.0
+    assert (await signals.signals(SignalQuestion("orders", "production"))).success_ratio == 0.0
 
 
 async def test_a_scalar_is_a_number_too(signals: prometheus.Prometheus, fake: FakePrometheus) -> None:
@@ -99,7 +99,7 @@ async def test_a_scalar_is_a_number_too(signals: prometheus.Prometheus, fake: Fa
         "status": "success",
         "data": {"resultType": "scalar", "result": [1767225600, "0.5"]},
     }
-    assert (await signals.signals("orders", "production")).success_ratio == 0.5
+    assert (await signals.signals(SignalQuestion("orders", "production"))).success_ratio == 0.5
 
 
 @pytest.mark.parametrize(("shown", "meant"), [("1.0000000002", 1.0), ("-0.0000000001", 0.0)])
@@ -107,7 +107,7 @@ async def test_a_hair_beyond_the_whole_is_the_whole(
     signals: prometheus.Prometheus, fake: FakePrometheus, shown: str, meant: float
 ) -> None:
     fake.answers["good"] = vector(shown)
-    assert (await signals.signals("orders", "production")).success_ratio == meant
+    assert (await signals.signals(SignalQuestion("orders", "production"))).success_ratio == meant
 
 
 async def test_a_percentage_is_not_taken_for_a_share(
@@ -118,7 +118,7 @@ async def test_a_percentage_is_not_taken_for_a_share(
     with pytest.raises(
         PermanentBackendError, match=r"success_query yields 99\.8 instead of a share"
     ) as caught:
-        await signals.signals("orders", "production")
+        await signals.signals(SignalQuestion("orders", "production"))
     assert caught.value.fix == "Divide it. It is in integrations.signals of platform.yml."
 
 
@@ -127,7 +127,7 @@ async def test_more_series_than_one_are_the_querys_fault(
 ) -> None:
     fake.answers["slow"] = vector("0.1", "0.2")
     with pytest.raises(PermanentBackendError, match="latency_query yields 2 series instead of one number"):
-        await signals.signals("orders", "production")
+        await signals.signals(SignalQuestion("orders", "production"))
 
 
 async def test_numbers_that_may_be_incomplete_say_so_once(
@@ -135,13 +135,18 @@ async def test_numbers_that_may_be_incomplete_say_so_once(
 ) -> None:
     fake.answers["good"] = vector("0.5", warnings=["store-3 is away"])
     fake.answers["all"] = vector("7", warnings=["store-3 is away", "partial response"])
-    assert (await signals.signals("orders", "production")).warnings == ("store-3 is away", "partial response")
+    assert (await signals.signals(SignalQuestion("orders", "production"))).warnings == (
+        "store-3 is away",
+        "partial response",
+    )
 
 
 async def test_a_window_too_short_for_two_scrapes_is_widened_and_told(
     signals: prometheus.Prometheus,
 ) -> None:
-    assert (await signals.signals("orders", "production", window_seconds=15)).window_seconds == 60
+    assert (
+        await signals.signals(SignalQuestion("orders", "production", window_seconds=15))
+    ).window_seconds == 60
 
 
 async def test_the_page_for_people_carries_the_names() -> None:
@@ -162,7 +167,7 @@ async def test_one_failure_is_asked_again(
     signals: prometheus.Prometheus, wire: JsonWire, failure: httpx.Response | Exception
 ) -> None:
     wire.faults = [failure]
-    assert (await signals.signals("orders", "production")).success_ratio == 0.998
+    assert (await signals.signals(SignalQuestion("orders", "production"))).success_ratio == 0.998
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ async def test_what_a_refusal_means(
 ) -> None:
     fake.answers["all"] = answer
     with pytest.raises(error) as caught:
-        await signals.signals("orders", "production")
+        await signals.signals(SignalQuestion("orders", "production"))
     assert caught.value.kind is kind
     assert words in caught.value.message
 
@@ -207,11 +212,11 @@ async def test_a_prometheus_that_stays_away_is_left_alone(
     wire.faults = [UNREACHABLE] * 99
     for _ in range(2):
         with pytest.raises(TemporaryBackendError):
-            await signals.signals("orders", "production")
+            await signals.signals(SignalQuestion("orders", "production"))
     assert signals.breaker_state().startswith("open")
     asked = len(wire.asked)
     with pytest.raises(TemporaryBackendError, match="left alone"):
-        await signals.signals("orders", "production")
+        await signals.signals(SignalQuestion("orders", "production"))
     assert len(wire.asked) == asked
 
 

@@ -23,7 +23,7 @@ from own_ports import free_port
 
 from bot.errors import PermanentBackendError
 from integrations import prometheus
-from integrations.ports import Signals
+from integrations.ports import SignalQuestion, Signals
 
 METRICS = (
     Path(__file__).parents[2] / "golden_paths" / "python-service" / "template" / "service" / "metrics.py"
@@ -81,7 +81,7 @@ class Scraped:
             prometheus.connect(self.settings(**changes), surroundings()) as source,
         ):
             while True:
-                seen = await source.signals("orders", environment, window_seconds=60)
+                seen = await source.signals(SignalQuestion("orders", environment, window_seconds=60))
                 if enough(seen):
                     return seen
                 await asyncio.sleep(0.1)
@@ -176,7 +176,7 @@ async def refusals_are_prometheus_own(scraped: Scraped) -> None:
     ):
         async with prometheus.connect(scraped.settings(rate_query=query), surroundings()) as source:
             with pytest.raises(PermanentBackendError, match=words):
-                await source.signals("orders", "production")
+                await source.signals(SignalQuestion("orders", "production"))
 
 
 async def a_revision_is_told_apart(scraped: Scraped) -> None:
@@ -187,7 +187,9 @@ async def a_revision_is_told_apart(scraped: Scraped) -> None:
     async with prometheus.connect(scraped.settings(rate_query=query), surroundings()) as source:
         rates = [
             (
-                await source.signals("orders", "production", revision=revision, window_seconds=60)
+                await source.signals(
+                    SignalQuestion("orders", "production", revision=revision, window_seconds=60)
+                )
             ).requests_per_second
             for revision in (None, NEW, OLD)
         ]
