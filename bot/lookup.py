@@ -65,3 +65,18 @@ def release_environment(platform: Platform, name: str, *, field: str) -> Environ
             fields=fields,
         )
     return environment
+
+
+async def release_scope(
+    platform: Platform, knowledge: Knowledge, *, verb: str, service: str, environment: str, field: str
+) -> Scope:
+    """For verbs that move a release; of those that move the same one, one at a time. `field` is the environment's."""
+    known = await existing_service(knowledge, service)
+    target = release_environment(platform, environment, field=field)
+    return Scope(
+        permission=f"{verb}:{target.name}",
+        team=known.team,
+        service=known.name,
+        environment=target.name,
+        active_key=f"release:{known.name}:{target.name}",
+    )

@@ -29,14 +29,8 @@ class Promote(Args):
 
 
 async def scope(args: Promote, _actor: Actor, platform: Platform, knowledge: Knowledge) -> Scope:
-    service = await lookup.existing_service(knowledge, args.service)
-    target = lookup.release_environment(platform, args.to, field="to")
-    return Scope(
-        permission=f"promote:{target.name}",
-        team=service.team,
-        service=service.name,
-        environment=target.name,
-        active_key=f"release:{service.name}:{target.name}",
+    return await lookup.release_scope(
+        platform, knowledge, verb="promote", service=args.service, environment=args.to, field="to"
     )
 
 

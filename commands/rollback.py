@@ -25,14 +25,13 @@ class Rollback(Args):
 
 
 async def scope(args: Rollback, _actor: Actor, platform: Platform, knowledge: Knowledge) -> Scope:
-    service = await lookup.existing_service(knowledge, args.service)
-    target = lookup.release_environment(platform, args.environment, field="environment")
-    return Scope(
-        permission=f"rollback:{target.name}",
-        team=service.team,
-        service=service.name,
-        environment=target.name,
-        active_key=f"release:{service.name}:{target.name}",
+    return await lookup.release_scope(
+        platform,
+        knowledge,
+        verb="rollback",
+        service=args.service,
+        environment=args.environment,
+        field="environment",
     )
 
 

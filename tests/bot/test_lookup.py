@@ -47,6 +47,24 @@ async def test_a_request_is_found_and_says_what_it_is_about() -> None:
         await lookup.request_scope(KNOWLEDGE, "r-0")
 
 
+async def test_verbs_that_move_a_release_keep_each_other_out() -> None:
+    platform = made.example_platform()
+    promoting, back = [
+        await lookup.release_scope(
+            platform, KNOWLEDGE, verb=verb, service="Orders", environment="", field="to"
+        )
+        for verb in ("promote", "rollback")
+    ]
+    assert promoting == Scope(
+        permission="promote:production",
+        team="orders",
+        service="orders",
+        environment="production",
+        active_key="release:orders:production",
+    )
+    assert back == replace(promoting, permission="rollback:production")
+
+
 def test_the_last_environment_is_meant_where_none_is_named() -> None:
     platform = made.example_platform()
     assert lookup.release_environment(platform, "", field="to").name == "production"
