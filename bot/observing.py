@@ -10,36 +10,17 @@ import asyncio
 
 import structlog
 
-from bot.domain import DeploymentRecord, RequestState
+from bot import standing
+from bot.domain import RequestState
 from bot.errors import BackendError
 from bot.store import Store
 from bot.tasks import Tasks
-from integrations.ports import Application, Delivery, Health
+from integrations.ports import Application, Delivery
 
 log = structlog.get_logger(__name__)
 
 DEADLINE_SECONDS = 10.0
 _WORKING = (RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING)
-
-
-def news(application: Application, last: DeploymentRecord | None) -> DeploymentRecord | None:
-    """A healthy revision that is newer than all that is recorded; None where nothing of that kind runs."""
-    if application.health is not Health.HEALTHY or not application.revision or not application.deployed_at:
-        return None
-    if last is not None and (
-        application.revision in {last.revision, last.ref_revision}
-        or application.deployed_at <= last.deployed_at
-    ):
-        return None
-    return DeploymentRecord(
-        service=application.service,
-        environment=application.environment,
-        revision=application.revision,
-        ref_revision=application.revision,
-        healthy=True,
-        deployed_by=application.deployed_by,
-        deployed_at=application.deployed_at,
-    )
 
 
 class Observer:
@@ -86,6 +67,6 @@ class Observer:
         if any(one.environment == environment for one in working):
             return
         # In this order: a request that ended since then has recorded what it deployed.
-        record = news(application, await self._store.last_deployment(service, environment))
+        record = standing.news(application, await self._store.last_deployment(service, environment))
         if record is not None and await self._store.record_observed_deployment(record):
             log.info("observing.deployed", service=service, environment=environment, revision=record.revision)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bot.command import Context
-from bot.domain import Environment, PlannedCommit, PlannedFile
-from integrations.ports import Application, Comparison, DeployedRevision, ReleaseRef
+from bot.domain import DeploymentRecord, Environment, PlannedCommit, PlannedFile
+from integrations.ports import Application, Comparison, DeployedRevision, Health, ReleaseRef
 
 HISTORY_LIMIT = 50
 
@@ -47,6 +47,26 @@ async def history(ctx: Context, service: str, environment: Environment) -> list[
     approved = {one.ref_revision: one.revision for one in records}
     ran = await ctx.backends.delivery.history(service, environment.name, limit=HISTORY_LIMIT)
     return [replace(one, revision=approved.get(one.revision, one.revision)) for one in ran]
+
+
+def news(application: Application, last: DeploymentRecord | None) -> DeploymentRecord | None:
+    """A healthy revision that is newer than all that is recorded; None where nothing of that kind runs."""
+    if application.health is not Health.HEALTHY or not application.revision or not application.deployed_at:
+        return None
+    if last is not None and (
+        application.revision in {last.revision, last.ref_revision}
+        or application.deployed_at <= last.deployed_at
+    ):
+        return None
+    return DeploymentRecord(
+        service=application.service,
+        environment=application.environment,
+        revision=application.revision,
+        ref_revision=application.revision,
+        healthy=True,
+        deployed_by=application.deployed_by,
+        deployed_at=application.deployed_at,
+    )
 
 
 def commits(comparison: Comparison) -> tuple[PlannedCommit, ...]:

@@ -7,13 +7,12 @@ never as healthy, and never delays the others.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeGuard, TypeVar
 
-from bot import lookup, request_views, status_panels, steps, views
+from bot import lookup, request_views, standing, status_panels, steps, views
 from bot.command import Args, Backends, Command, Context, Knowledge, Reply, Scope, argument
 from bot.domain import (
     Actor,
@@ -35,7 +34,6 @@ from integrations.ports import (
     Application,
     Claim,
     EvidenceReport,
-    Health,
     MonthlyCost,
     SignalQuestion,
     Signals,
@@ -91,15 +89,24 @@ async def ask(question: Awaitable[T]) -> T | Unknown:
         return Unknown(error.message)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the backends said of a service, for all who share it; the places as far as backends know them."""
+
+    places: Sequence[Place]
+    claims: Sequence[Claim] | Unknown
+    costs: Sequence[MonthlyCost] | Unknown | None
+
+
+@dataclass(frozen=True, eq=False)
 class Known:
     """What the bot itself knows of a service at one look; `last` is each environment's last deployment."""
 
     service: Service
     open_requests: Sequence[Request]
     last: Sequence[DeploymentRecord | None]
-    look: str = field(default_factory=partial(secrets.token_hex, 8))
-    """Names the look: what was drawn from it is shared by those who shared it."""
+    drawn: dict[Answers, Reply] = field(default_factory=dict)
+    """What was drawn of this look and of those answers, for all who share both."""
 
     @property
     def since(self) -> list[object]:
@@ -111,9 +118,12 @@ class Known:
 async def _service(ctx: Context, name: str) -> Reply:
     """The same for everybody who asks at this moment, but for the buttons."""
     known = await ctx.share(f"known {name}", Momentary(partial(_known, ctx, name)))
-    places, claims = await _asked(ctx, known)
-    drawn = await ctx.share(f"drawn {known.look}", Momentary(partial(_drawn, ctx, known, places, claims)))
-    buttons = _buttons(ctx, known.service, [place.application for place in places])
+    # What the bot did since is in the key: nobody is shown how it was before.
+    answers = await ctx.share(f"status {known.service.name} {known.since}", partial(_asked, ctx, known))
+    if answers not in known.drawn:
+        known.drawn[answers] = _drawn(ctx, known, answers)
+    drawn = known.drawn[answers]
+    buttons = _buttons(ctx, known.service, [place.application for place in answers.places])
     return Reply(drawn.text, [*drawn.blocks, *buttons])
 
 
@@ -126,10 +136,40 @@ async def _known(ctx: Context, name: str) -> Known:
     )
 
 
-async def _drawn(
-    ctx: Context, known: Known, places: Sequence[Place], claims: Sequence[Claim] | Unknown
-) -> Reply:
+async def _asked(ctx: Context, known: Known) -> Answers:
+    """Every backend at once, so that all of it takes as long as the slowest."""
     service = known.service
+    places, claims, costs = await asyncio.gather(
+        asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
+        ask(ctx.backends.infrastructure.list_claims(service.name)),
+        _costs(ctx.backends, service),
+    )
+    # What nobody told us of (staging follows its branch by itself) is what is known when the backend is away.
+    await asyncio.gather(*map(ctx.observed, _news(places, known.last)))
+    return Answers(places, claims, costs)
+
+
+def _news(places: Sequence[Place], last: Sequence[DeploymentRecord | None]) -> list[DeploymentRecord]:
+    found = (
+        standing.news(place.application, recorded)
+        for place, recorded in zip(places, last, strict=True)
+        if isinstance(place.application, Application)
+    )
+    return [one for one in found if one is not None]
+
+
+def _drawn(ctx: Context, known: Known, answers: Answers) -> Reply:
+    service = known.service
+    places = [
+        replace(
+            place,
+            last=last,
+            costs=answers.costs,
+            estimate=_estimate(ctx.platform, service, place.environment),
+            under_way=_under_way(known.open_requests, place.environment),
+        )
+        for place, last in zip(answers.places, known.last, strict=True)
+    ]
     blocks: list[views.Block] = [
         views.header(service.name),
         views.section(
@@ -138,43 +178,12 @@ async def _drawn(
         ),
         *status_panels.left_alone(_left_alone(ctx.backends), ctx.now),
         *map(status_panels.place_panel, places),
-        *status_panels.infrastructure(claims),
+        *status_panels.infrastructure(answers.claims),
     ]
     if known.open_requests:
         blocks += [views.context("*Open requests*"), *request_views.cards_of(known.open_requests)]
     said = ", ".join(f"{place.environment.name} {status_panels.word(place)}" for place in places)
     return Reply(f"{service.name}: {said}", views.fit(blocks))
-
-
-_Answers = tuple[list[Place], Sequence[Claim] | Unknown, Sequence[MonthlyCost] | Unknown | None]
-
-
-async def _asked(ctx: Context, known: Known) -> tuple[list[Place], Sequence[Claim] | Unknown]:
-    """Everybody at once, so that all of it takes as long as the slowest, and once for all who ask at this moment."""
-    service = known.service
-
-    async def question() -> _Answers:
-        places, claims, costs = await asyncio.gather(
-            asyncio.gather(*(_place(ctx.backends, service, one) for one in ctx.platform.environments)),
-            ask(ctx.backends.infrastructure.list_claims(service.name)),
-            _costs(ctx.backends, service),
-        )
-        for place, last in zip(places, known.last, strict=True):
-            await _remember(ctx, place, last)
-        return places, claims, costs
-
-    # What the bot did since is in the key: nobody is shown how it was before.
-    places, claims, costs = await ctx.share(f"status {service.name} {known.since}", question)
-    return [
-        replace(
-            place,
-            last=last,
-            costs=costs,
-            estimate=_estimate(ctx.platform, service, place.environment),
-            under_way=_under_way(known.open_requests, place.environment),
-        )
-        for place, last in zip(places, known.last, strict=True)
-    ], claims
 
 
 async def _place(backends: Backends, service: Service, environment: Environment) -> Place:
@@ -254,26 +263,6 @@ def _left_alone(backends: Backends) -> list[BreakerReport]:
 def _is_guarded(backend: object) -> TypeGuard[Guarded]:
     """As isinstance would say, which takes a tenth of a millisecond for each protocol."""
     return hasattr(backend, "breaker_state")
-
-
-async def _remember(ctx: Context, place: Place, known: DeploymentRecord | None) -> None:
-    """A healthy revision nobody told us of (staging follows its branch by itself) is what is known when the backend is away."""
-    state = place.application
-    if not isinstance(state, Application) or state.health is not Health.HEALTHY:
-        return
-    news = known is None or state.revision not in {known.revision, known.ref_revision}
-    if news and state.revision and state.deployed_at:
-        await ctx.observed(
-            DeploymentRecord(
-                service=state.service,
-                environment=state.environment,
-                revision=state.revision,
-                ref_revision=state.revision,
-                healthy=True,
-                deployed_by=state.deployed_by,
-                deployed_at=state.deployed_at,
-            )
-        )
 
 
 def _buttons(
