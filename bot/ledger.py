@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-import sqlalchemy as sa
-
 from bot import moves
 from bot.domain import (
     JSON,
@@ -32,10 +30,9 @@ from bot.halts import standing
 from bot.lifecycle import Proposal, put_plan, record_refusal
 from bot.moves import StepOfRun
 from bot.rows import from_links
-from bot.tables import RequestRow, StepRow
+from bot.tables import RequestRow
 from bot.transaction import SYSTEM, Transaction
 
-_STEPS: sa.Table = StepRow.__table__  # type: ignore[attr-defined]
 _RUNNABLE = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
 _SHOWN_AT_WORK = frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDOING})
 _FINISHED = {
@@ -81,7 +78,8 @@ async def begin(tx: Transaction, request_id: str, *, run: int) -> BeginResult:
     if not await tx.recorded(row, started):
         await tx.record_for(row, "run.started", actor=SYSTEM, data={"run": run, "undo": undo}, key=started)
         await tx.change(row, None if undo else RequestState.RUNNING)
-    await _add_steps(tx, row)
+    if row.plan is not None:
+        await moves.add_missing(tx, row.id, Plan.model_validate(row.plan).steps)
     return BeginResult(await tx.request(row), go=True)
 
 
@@ -102,7 +100,7 @@ async def replan(
         return await tx.request(row)
     if row.version != version or row.state not in {RequestState.QUEUED, RequestState.RUNNING}:
         raise ConflictError(f"Request {row.id} has changed; its plan was not made anew.")
-    await tx.session.execute(sa.delete(_STEPS).where(_STEPS.c.request_id == row.id))
+    await moves.forget(tx, row.id)
     row.due_at = due_at
     proposal = Proposal(
         plan=plan,
@@ -267,28 +265,6 @@ async def undo_done(
 async def undo_failed(tx: Transaction, request_id: str, key: str, *, run: int, error: str) -> StepRecord:
     values = {"finished_at": tx.now, "error": error}
     return await moves.make(tx, moves.UNDO_FAILED, StepOfRun(request_id, key, run), values)
-
-
-# ------------------------------------------------------------ all steps of a run
-
-
-async def _add_steps(tx: Transaction, row: RequestRow) -> None:
-    keys = sa.select(_STEPS.c.key).where(_STEPS.c.request_id == row.id)
-    present = set((await tx.session.execute(keys)).scalars())
-    plan = None if row.plan is None else Plan.model_validate(row.plan)
-    for position, planned in enumerate(plan.steps if plan else ()):
-        if planned.key not in present:
-            tx.session.add(
-                StepRow(
-                    request_id=row.id,
-                    key=planned.key,
-                    position=position,
-                    title=planned.title,
-                    state=StepState.WAITING,
-                    output={},
-                    links=[],
-                )
-            )
 
 
 async def _interrupt_steps(tx: Transaction, row: RequestRow, why: str) -> list[str]:

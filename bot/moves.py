@@ -1,4 +1,4 @@
-"""How a step goes from one state to the next: one conditional UPDATE, its event and its dirty cards, once.
+"""The rows of a run's steps, and how a step goes from one state to the next: one conditional UPDATE, its event, its dirty cards.
 
 A step is read and written by statements alone, never as an object of the session: built once, when this module is imported, they
 cost a quarter. What a move means for a run is `bot.ledger`'s.
@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.domain import JSON, Record, StepRecord, StepState
+from bot.domain import JSON, PlannedStep, Record, StepRecord, StepState
 from bot.errors import ConflictError, NotFoundError
 from bot.records import apply_record
 from bot.rows import to_step
@@ -22,6 +22,9 @@ from bot.transaction import SYSTEM, LatestRun, Transaction
 _STEPS: sa.Table = StepRow.__table__  # type: ignore[attr-defined]
 _OF_REQUEST = _STEPS.c.request_id == sa.bindparam("of_request")
 _STEP = sa.and_(_OF_REQUEST, _STEPS.c.key == sa.bindparam("of_key"))
+_KEYS = sa.select(_STEPS.c.key).where(_OF_REQUEST)
+_ADD = sa.insert(_STEPS)
+_FORGET = sa.delete(_STEPS).where(_OF_REQUEST)
 _READ = sa.select(_STEPS).where(_STEP)
 _SET = sa.update(_STEPS).where(_STEP)
 """Which columns it sets is said when it is executed."""
@@ -100,6 +103,35 @@ async def _latest(tx: Transaction, step: StepOfRun) -> LatestRun:
     if latest.run != step.run:
         raise ConflictError(f"Run {step.run} of request {step.request_id} was overtaken by run {latest.run}.")
     return latest
+
+
+async def add_missing(tx: Transaction, request_id: str, planned: Sequence[PlannedStep]) -> None:
+    """The plan's steps, each waiting, where they are not there yet."""
+    present = set((await tx.session.execute(_KEYS, {"of_request": request_id})).scalars())
+    added = [
+        {
+            "request_id": request_id,
+            "key": step.key,
+            "position": position,
+            "title": step.title,
+            "state": StepState.WAITING,
+            "run": 0,
+            "detail": "",
+            "error": "",
+            "external_id": "",
+            "output": {},
+            "links": [],
+            "unsure": False,
+        }
+        for position, step in enumerate(planned)
+        if step.key not in present
+    ]
+    if added:
+        await tx.session.execute(_ADD, added)
+
+
+async def forget(tx: Transaction, request_id: str) -> None:
+    await tx.session.execute(_FORGET, {"of_request": request_id})
 
 
 async def read(tx: Transaction, request_id: str, key: str) -> sa.Row[Any]:

@@ -124,6 +124,8 @@ async def _attempt(session: AsyncSession, job: _Job) -> None:
     """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
     try:
         async with session.begin_nested():
+            # Rows are changed by statements too, which the session does not see: nobody begins with what another has read.
+            session.expunge_all()
             await _do(session, job)
     except Exception as error:
         if is_outage(error):

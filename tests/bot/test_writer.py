@@ -99,6 +99,26 @@ async def test_one_failing_writer_harms_nobody_else(store: Store) -> None:
     assert (await store.verify_audit()).ok
 
 
+async def test_nobody_is_shown_a_row_as_another_writer_of_the_same_commit_has_read_it(store: Store) -> None:
+    await store.open_request(new_request())
+
+    async def reads_and_fails(tx: Transaction) -> None:
+        row = await tx.request_row("r1")
+        raise ValueError(row.outcome)
+
+    async def changes(tx: Transaction) -> None:
+        await tx.session.execute(sa.text("UPDATE requests SET outcome = 'changed'"))
+
+    async def reads(tx: Transaction) -> str:
+        return (await tx.request_row("r1")).outcome
+
+    *_, seen = await asyncio.gather(
+        store.write(reads_and_fails), store.write(changes), store.write(reads), return_exceptions=True
+    )
+
+    assert seen == "changed"
+
+
 async def test_a_broken_unique_rule_is_somebody_being_faster(store: Store) -> None:
     async def twice(tx: Transaction) -> None:
         for _ in range(2):
