@@ -19,10 +19,11 @@ from bench.databases import Kind
 from bench.fake_slack import DEVELOPERS, LEADS
 from bench.house import House
 from bench.results import Results
-from bot import request_views
+from bot import lifecycle, request_views
 from bot.domain import CardKind, Decision, RequestState, canonical_json
 from bot.lifecycle import Ballot, NewRequest
 from bot.store import Store
+from bot.transaction import Transaction
 
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
 Operation = Callable[[], Awaitable[object]]
@@ -94,6 +95,8 @@ def operations(store: Store, size: seed.Size) -> Iterator[tuple[str, Operation]]
     yield "due: unplanned", lambda: store.unplanned(older_than=_now() - timedelta(seconds=30))
     yield "due: cards", lambda: store.claim_dirty_cards()
     yield "append: acknowledge", lambda: store.open_request(new_request())
+    # What decision 8 spares, and what is left where it does not apply.
+    yield "append: acknowledge, by the ORM", lambda: store.write(_opened_by_the_orm)
     waiting = iter(range(size.requests, size.requests + size.open_requests))
     yield "append: decide", lambda: _decide(store, next(waiting))
 
@@ -119,6 +122,10 @@ def new_request() -> NewRequest:
         environment="production",
         arguments={"service": seed.service_name(1), "to": "production"},
     )
+
+
+async def _opened_by_the_orm(tx: Transaction) -> object:
+    return await lifecycle.open_request(tx, new_request())
 
 
 async def _decide(store: Store, index: int) -> None:
