@@ -6,16 +6,15 @@ Gitea keeps the commits of every pull request in the repository it was made for,
 
 from __future__ import annotations
 
-import asyncio
-import re
+from functools import partial
 from typing import Final
 
 from bot.errors import BackendError, BackendErrorKind, PermanentBackendError
-from integrations import _gitea_errors
+from integrations import _forge_names, _gitea_errors
 from integrations._forge_push import GitObject, RefUpdate, commit_object, tree_objects
 from integrations._forge_refusals import Refusals
 from integrations._forge_release import NewCommit, Tip
-from integrations._git_format import SHA, is_ref_name, parse_trailers, with_trailers
+from integrations._git_format import parse_trailers, with_trailers
 from integrations._gitea_api import Api
 from integrations._gitea_errors import REFUSALS, not_moved, refuse
 from integrations._gitea_shapes import CommitAnswer, RepositoryAnswer, TreeAnswer, commit_of, files_of, tip_of
@@ -24,10 +23,6 @@ from integrations.ports import Commit, RenderedTree
 TREE_PAGE: Final = "1000"
 """Gitea's own default and limit (`[api] DEFAULT_GIT_TREES_PER_PAGE`)."""
 TREE_SECONDS: Final = 30.0
-
-_ABBREVIATED: Final = re.compile(r"[0-9a-fA-F]{4,39}")
-_LIKE_A_HASH: Final = re.compile(r"(?=.*[a-fA-F])[0-9a-fA-F]{7,39}")
-"""Not digits alone: dates are common names of tags."""
 
 
 class Commits:
@@ -39,24 +34,12 @@ class Commits:
 
     async def resolve(self, repository: RepositoryAnswer, revision: str) -> str | None:
         """`revision`: full or abbreviated hash, tag or branch. Raises PermanentBackendError(INVALID) when ambiguous."""
-        if SHA.fullmatch(revision.lower()):
-            found = {await self._by_hash(repository, revision.lower())}
-        elif is_ref_name(revision):
-            asked = [self._api.find_ref(repository, f"{kind}/{revision}") for kind in ("tags", "heads")]
-            if _ABBREVIATED.fullmatch(revision):
-                asked.append(self._by_hash(repository, revision.lower()))
-            found = set(await asyncio.gather(*asked))
-        else:
-            return None
-        shas = sorted(sha for sha in found if sha is not None)
-        if _LIKE_A_HASH.fullmatch(revision) and shas and not shas[0].startswith(revision.lower()):
-            # Git then shows the branch only, and says nothing of a commit that begins so.
-            raise refuse(
-                f"{revision} is a branch or tag, and may be the start of a commit's hash; give all of it."
-            )
-        if len(shas) > 1:
-            raise refuse(f"{revision} may be any of {', '.join(sha[:12] for sha in shas[:5])}.")
-        return shas[0] if shas else None
+        return await _forge_names.resolve(
+            revision,
+            find_ref=partial(self._api.find_ref, repository),
+            find_hash=partial(self._by_hash, repository),
+            refusals=REFUSALS,
+        )
 
     async def need(self, repository: RepositoryAnswer, revision: str) -> str:
         if (sha := await self.resolve(repository, revision)) is None:

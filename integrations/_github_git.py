@@ -6,15 +6,15 @@ what is on a branch of the repository itself counts as its commit.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from bot.errors import BackendErrorKind, PermanentBackendError
+from integrations import _forge_names
 from integrations._forge_api import ref_path
-from integrations._git_format import SHA, is_ref_name, parse_trailers, with_trailers
+from integrations._git_format import parse_trailers, with_trailers
 from integrations._github_api import Api, RefMove
 from integrations._github_errors import REFUSALS, not_moved, not_ready, refuse
 from integrations._github_shapes import (
@@ -38,11 +38,6 @@ REQUEST_ENTRIES: Final = 400
 NO_COMMIT: Final = frozenset({404, 409, 422})
 COMPARE_SECONDS: Final = 30.0
 
-_ABBREVIATED: Final = re.compile(r"[0-9a-fA-F]{4,39}")
-
-_LIKE_A_HASH: Final = re.compile(r"(?=.*[a-fA-F])[0-9a-fA-F]{7,39}")
-"""Not digits alone: dates are common names of tags."""
-
 
 class Commits:
     def __init__(self, api: Api, *, release_branch: str) -> None:
@@ -53,24 +48,12 @@ class Commits:
 
     async def resolve(self, repository: RepositoryAnswer, revision: str) -> str | None:
         """`revision`: full or abbreviated hash, tag or branch. Raises PermanentBackendError(INVALID) when ambiguous."""
-        if SHA.fullmatch(revision.lower()):
-            found = {await self._by_hash(repository, revision.lower())}
-        elif is_ref_name(revision):
-            asked = [self._api.find_ref(repository.path, f"{kind}/{revision}") for kind in ("tags", "heads")]
-            if _ABBREVIATED.fullmatch(revision):
-                asked.append(self._by_hash(repository, revision.lower()))
-            found = set(await asyncio.gather(*asked))
-        else:
-            return None
-        shas = sorted(sha for sha in found if sha is not None)
-        if _LIKE_A_HASH.fullmatch(revision) and shas and not shas[0].startswith(revision.lower()):
-            # GitHub then shows the branch only, and says nothing of a commit that begins so.
-            raise refuse(
-                f"{revision} is a branch or tag, and may be the start of a commit's hash; give all of it."
-            )
-        if len(shas) > 1:
-            raise refuse(f"{revision} may be any of {', '.join(sha[:12] for sha in shas[:5])}.")
-        return shas[0] if shas else None
+        return await _forge_names.resolve(
+            revision,
+            find_ref=partial(self._api.find_ref, repository.path),
+            find_hash=partial(self._by_hash, repository),
+            refusals=REFUSALS,
+        )
 
     async def need(self, repository: RepositoryAnswer, revision: str) -> str:
         if (sha := await self.resolve(repository, revision)) is None:
