@@ -22,29 +22,19 @@ from integrations._argocd_shapes import (
     REQUEST_INFO,
     SERVICE_LABEL,
 )
-from integrations._hook_secrets import HookSecrets
-from integrations.ports import Finding, Hint
+from integrations._hook_secrets import ProvenHooks
+from integrations.ports import Hint
 
 _SCHEME: Final = "Bearer "
 
 
-class ArgoHooks:
+class ArgoHooks(ProvenHooks):
     """Implements `integrations.ports.Hooks`."""
 
-    name: Final = "argocd"
-
-    def __init__(self, tokens: HookSecrets) -> None:
-        self._tokens = tokens
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self._tokens)
-
-    def finding(self) -> Finding:
-        return self._tokens.finding(self.name)
+    name = "argocd"
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Sequence[Hint]:
-        if not is_known(headers.get("Authorization", ""), self._tokens.values):
+        if not is_known(headers.get("Authorization", ""), self._secrets.values):
             raise _refuse("A notification without our token.", BackendErrorKind.DENIED)
         return hints(parse_notification(body))
 

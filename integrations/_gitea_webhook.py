@@ -5,7 +5,6 @@ No time is signed: a delivery can be replayed for ever. So nothing here is an or
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from bot.errors import BackendErrorKind
 from integrations._gitea_errors import refuse
-from integrations._hook_secrets import HookSecrets
-from integrations.ports import Finding, Hint
+from integrations._hook_secrets import HookSecrets, ProvenHooks, is_signed
+from integrations.ports import Hint
 
 SENDERS: Final = ("Forgejo", "Gitea")
 """Forgejo sends the headers of both; its own come first."""
@@ -39,21 +38,14 @@ class _Push(BaseModel):
     repository: _Repository
 
 
-class GiteaHooks:
+class GiteaHooks(ProvenHooks):
     """Implements `integrations.ports.Hooks`."""
 
-    name: Final = "gitea"
+    name = "gitea"
 
     def __init__(self, secrets: HookSecrets, *, organisation: str) -> None:
-        self._secrets = secrets
+        super().__init__(secrets)
         self._organisation = organisation.lower()
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self._secrets)
-
-    def finding(self) -> Finding:
-        return self._secrets.finding(self.name)
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Sequence[Hint]:
         if not is_genuine(body, _header(headers, "Signature"), self._secrets.values):
@@ -72,15 +64,7 @@ class GiteaHooks:
 
 
 def is_genuine(body: bytes, signature: str, secrets: Sequence[str]) -> bool:
-    """`body` as it came over the wire; the bare hexadecimal HMAC-SHA256 of it. Each secret is compared in constant time."""
-    if not _SIGNATURE.fullmatch(signature):
-        return False
-    genuine = False
-    for secret in secrets:
-        # An empty secret would make everybody Gitea.
-        expected = hmac.new(secret.encode(), body, "sha256").hexdigest()
-        genuine |= hmac.compare_digest(expected, signature) and secret != ""
-    return genuine
+    return bool(_SIGNATURE.fullmatch(signature)) and is_signed(body, signature, secrets)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

@@ -1,9 +1,11 @@
-"""What a system proves itself with when it tells the bot something. Pure."""
+"""What a system proves itself with when it tells the bot something, and what follows from having it. Pure."""
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from integrations.ports import Finding
 
@@ -31,3 +33,29 @@ class HookSecrets:
     @property
     def _wanted(self) -> str:
         return " or ".join(self.variables) or "a name for the secret's variable"
+
+
+class ProvenHooks:
+    """What `integrations.ports.Hooks` asks of everybody who listens to what is proven by a secret."""
+
+    name: ClassVar[str]
+
+    def __init__(self, secrets: HookSecrets) -> None:
+        self._secrets = secrets
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._secrets)
+
+    def finding(self) -> Finding:
+        return self._secrets.finding(self.name)
+
+
+def is_signed(body: bytes, digest: str, secrets: Sequence[str]) -> bool:
+    """`body` as it came over the wire; `digest` its HMAC-SHA256 in 64 hexadecimal characters. Each secret is compared in constant time."""
+    signed = False
+    for secret in secrets:
+        expected = hmac.new(secret.encode(), body, "sha256").hexdigest()
+        # An empty secret would be everybody's.
+        signed |= hmac.compare_digest(expected, digest) and secret != ""
+    return signed
