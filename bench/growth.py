@@ -12,9 +12,10 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from bench import load, seed
+from bench.asking import new_request, now
 from bench.databases import Kind
 from bench.fake_slack import DEVELOPERS, LEADS
 from bench.house import House
@@ -42,7 +43,7 @@ async def _one_kind(house: House, kind: Kind) -> Results:
     sizes = {"small": house.small, "large": house.large}
     async with AsyncExitStack() as stack:
         stores = {
-            name: await stack.enter_async_context(Store.open(house.databases.make(kind, size), clock=_now))
+            name: await stack.enter_async_context(Store.open(house.databases.make(kind, size), clock=now))
             for name, size in sizes.items()
         }
         asked = {name: dict(operations(stores[name], size)) for name, size in sizes.items()}
@@ -54,10 +55,6 @@ async def _one_kind(house: House, kind: Kind) -> Results:
                     times[what, name].append(1000 * (time.perf_counter() - begin))
         verified = await _verify(stores["large"])
     return _summary(kind, times, verified)
-
-
-def _now() -> datetime:
-    return datetime.now(tz=UTC)
 
 
 # ---------------------------------------------------------------- what is asked
@@ -87,14 +84,14 @@ def operations(store: Store, size: seed.Size) -> Iterator[tuple[str, Operation]]
     yield "audit --person", lambda: store.list_audit(actor=person, limit=21)
     yield "audit --person nobody", lambda: store.list_audit(actor=nobody, limit=21)
     yield "audit --service --person", lambda: store.list_audit(service=service, actor="system", limit=21)
-    yield "audit --since", lambda: store.list_audit(since=_now() - timedelta(days=7), limit=21)
+    yield "audit --since", lambda: store.list_audit(since=now() - timedelta(days=7), limit=21)
     yield "audit without steps", lambda: store.list_audit(steps=False, limit=21)
     yield "audit, deep page", lambda: store.list_audit(before=size.events // 2, limit=21)
     yield "audit of a request", lambda: store.list_audit(request_id=middle, limit=100)
     yield "due: expire", lambda: store.expire_due()
-    yield "due: unplanned", lambda: store.unplanned(older_than=_now() - timedelta(seconds=30))
+    yield "due: unplanned", lambda: store.unplanned(older_than=now() - timedelta(seconds=30))
     yield "due: cards", lambda: store.claim_dirty_cards()
-    yield "append: acknowledge", lambda: store.open_request(new_request())
+    yield "append: acknowledge", lambda: store.open_request(_next_request())
     # What decision 8 spares, and what is left where it does not apply.
     yield "append: acknowledge, by the ORM", lambda: store.write(_opened_by_the_orm)
     waiting = iter(range(size.requests, size.requests + size.open_requests))
@@ -106,26 +103,12 @@ async def _card(store: Store, request_id: str) -> object:
     return request_views.render(request, CardKind.REQUEST, confirm_label="Promote")
 
 
-def new_request() -> NewRequest:
-    number = next(_numbers)
-    return NewRequest(
-        id=f"r-new{number:05d}",
-        dedupe_key=f"bench-{number}",
-        active_key=f"bench:{number}",
-        command="promote",
-        requester=DEVELOPERS[0],
-        requester_name="Bench",
-        team_id="T1",
-        channel_id=seed.CHANNEL,
-        team="orders",
-        service=seed.service_name(1),
-        environment="production",
-        arguments={"service": seed.service_name(1), "to": "production"},
-    )
+def _next_request() -> NewRequest:
+    return new_request(f"r-new{next(_numbers):05d}")
 
 
 async def _opened_by_the_orm(tx: Transaction) -> object:
-    return await lifecycle.open_request(tx, new_request())
+    return await lifecycle.open_request(tx, _next_request())
 
 
 async def _decide(store: Store, index: int) -> None:
