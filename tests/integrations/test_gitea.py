@@ -11,8 +11,7 @@ from fake_gitea_stage import REQUEST, TREE, create, opened, push, put_commit, re
 
 from bot.errors import BackendErrorKind, StartError
 from integrations import gitea
-from integrations._forge_mark import undone_names
-from integrations.ports import ComparisonStatus, Inventory, RenderedFile
+from integrations.ports import ComparisonStatus, RenderedFile
 
 
 @pytest.fixture
@@ -58,13 +57,6 @@ async def test_the_first_commit_is_a_root_in_the_name_of_the_account(
     assert commit.parents == ()
     assert commit.author == (BOT, "platform-bot@example.com")
     fake.repo().git.run("fsck", "--strict", "--full")
-
-
-async def test_making_it_again_changes_nothing(host: gitea.Gitea, fake: FakeGitea) -> None:
-    await start(host)
-    before = len(fake.writes)
-    await start(host)
-    assert len(fake.writes) == before
 
 
 async def test_what_is_switched_off_is_not_made(fake: FakeGitea) -> None:
@@ -129,32 +121,6 @@ async def test_a_server_that_lacks_newer_fields_is_protected_as_far_as_it_goes(
 # ---------------------------------------------------------------- what is not ours
 
 
-async def test_what_a_person_made_is_never_adopted_changed_or_undone(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    fake.add_repo("orders", description="Mine")
-    await refused(BackendErrorKind.ALREADY_EXISTS, create(host))
-    found = await host.find_repository("orders")
-    assert found is not None
-    assert found.request_id is None
-    for call in (
-        host.ensure_first_commit("orders", TREE, message="m", request_id=REQUEST),
-        host.move_release("orders", "release", revision="a" * 40, expected=None, request_id=REQUEST),
-    ):
-        await refused(BackendErrorKind.ALREADY_EXISTS, call)
-    await host.remove_repository("orders", request_id=REQUEST)
-    assert [one for one in fake.writes if one.status < 300] == []
-
-
-async def test_a_name_taken_by_something_invisible_is_said_clearly(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    fake.add_repo("orders")
-    fake.state.invisible.add("orders")
-    error = await refused(BackendErrorKind.ALREADY_EXISTS, create(host))
-    assert "cannot see" in error.message
-
-
 async def test_a_branch_somebody_pushed_first_is_not_overwritten(host: gitea.Gitea, fake: FakeGitea) -> None:
     await create(host)
     mine = put_commit(fake.repo().git, {"a": RenderedFile(b"mine")}, [], "mine", seconds=1)
@@ -184,15 +150,6 @@ async def test_a_commit_of_a_strangers_pull_request_is_no_commit_of_ours(
 # ---------------------------------------------------------------- undo
 
 
-async def test_undo_archives_and_frees_the_name(host: gitea.Gitea, fake: FakeGitea) -> None:
-    await start(host)
-    await host.remove_repository("orders", request_id=REQUEST)
-    assert fake.repo(undone_names("orders", REQUEST)[0]).archived
-    assert await host.find_repository("orders") is None
-    await create(host, "req-2")
-    assert fake.repo("orders").description == "Takes orders [platform-bot:req-2]"
-
-
 async def test_undo_deletes_where_the_operator_wants_it(fake: FakeGitea) -> None:
     fake.is_owner = True
     async with opened(fake, undo="delete") as host:
@@ -204,20 +161,6 @@ async def test_undo_deletes_where_the_operator_wants_it(fake: FakeGitea) -> None
     assert fake.state.repos == {}
 
 
-async def test_a_request_that_is_retried_after_its_undo_can_be_undone_again(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    for _ in range(3):
-        await start(host)
-        await host.remove_repository("orders", request_id=REQUEST)
-        assert await host.find_repository("orders") is None
-    assert sorted(fake.state.repos) == sorted(undone_names("orders", REQUEST))
-    assert all(repo.archived for repo in fake.state.repos.values())
-    await start(host)
-    error = await refused(BackendErrorKind.CONFLICT, host.remove_repository("orders", request_id=REQUEST))
-    assert "on Gitea" in error.sentence
-
-
 async def test_an_archived_repository_is_not_taken_up_again(host: gitea.Gitea, fake: FakeGitea) -> None:
     sha = await start(host)
     fake.repo().archived = True
@@ -226,55 +169,6 @@ async def test_an_archived_repository_is_not_taken_up_again(host: gitea.Gitea, f
     call = host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
     error = await refused(BackendErrorKind.DENIED, call)
     assert "Unarchive" in error.sentence
-
-
-async def test_what_carries_our_mark_can_be_listed_but_not_what_was_undone(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    for number in range(60):
-        fake.add_repo(f"theirs-{number}", description="Mine")
-    await create(host)
-    await host.remove_repository("orders", request_id=REQUEST)
-    await create(host, "req-2")
-    assert isinstance(host, Inventory)
-    (found,) = await host.list_marked()
-    assert (found.kind, found.name, found.request_id) == ("repository", "orders", "req-2")
-    assert found.place == f"{BASE_URL}/acme/orders"
-
-
-# ---------------------------------------------------------------- renamed, moved away
-
-
-async def test_a_repository_people_renamed_is_followed(host: gitea.Gitea, fake: FakeGitea) -> None:
-    sha = await start(host)
-    repo = fake.state.repos.pop("orders")
-    repo.name = "orders-v2"
-    fake.state.repos["orders-v2"] = repo
-    fake.state.former["orders"] = repo.id
-    found = await host.find_commit("orders", "main")
-    assert found is not None
-    assert found.sha == sha
-    moved = await host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
-    assert moved.sha == sha
-    assert repo.git.refs()["refs/heads/release"] == sha
-
-
-async def test_a_repository_that_left_the_organisation_is_not_ours_any_more(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    await start(host)
-    fake.repo().owner = "somebody"
-    assert await host.find_repository("orders") is None
-
-
-async def test_a_reworded_description_stops_no_promotion_and_no_undo_of_it_happens(
-    host: gitea.Gitea, fake: FakeGitea
-) -> None:
-    sha = await start(host)
-    fake.repo().description = "Takes orders, better"
-    await host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
-    await host.remove_repository("orders", request_id=REQUEST)
-    assert not fake.repo().archived
 
 
 # ---------------------------------------------------------------- commits
@@ -299,19 +193,6 @@ async def test_a_branch_is_not_taken_for_another_that_begins_the_same(
     fake.repo().git.put("refs/heads/mainline", sha)
     found = await host.find_commit("orders", "main")
     assert found is not None
-
-
-async def test_a_long_comparison_is_cut_and_says_so(host: gitea.Gitea, fake: FakeGitea) -> None:
-    first = sha = await start(host)
-    for number in range(255):
-        sha = push(fake, sha, str(number))
-    for base in (first, None):
-        shown = await host.compare("orders", base=base, head="main")
-        assert shown.truncated
-        assert len(shown.commits) == 250
-        assert (shown.commits[0].subject, shown.commits[-1].subject) == ("254", "5")
-    again = await host.ensure_first_commit("orders", TREE, message="m", request_id=REQUEST)
-    assert again.sha == first, "found on the last of several pages"
 
 
 async def test_a_comparison_sees_renames_modes_and_every_page_of_a_tree(

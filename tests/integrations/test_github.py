@@ -19,9 +19,9 @@ from github_stage import (
 
 from bot.errors import BackendErrorKind
 from integrations import github
-from integrations._forge_mark import marked_description, undone_names
+from integrations._forge_mark import marked_description
 from integrations._github_git import batches
-from integrations.ports import ComparisonStatus, DeploymentState, Inventory
+from integrations.ports import ComparisonStatus, DeploymentState
 
 
 @pytest.fixture
@@ -51,13 +51,6 @@ async def test_a_service_gets_everything_it_needs(host: github.GitHub, fake: Fak
     assert ruleset["bypass_actors"] == [
         {"actor_id": 5, "actor_type": "RepositoryRole", "bypass_mode": "always"}
     ]
-
-
-async def test_making_it_again_changes_nothing(host: github.GitHub, fake: FakeGitHub) -> None:
-    await start(host)
-    before = len(fake.writes)
-    await start(host)
-    assert len(fake.writes) == before
 
 
 async def test_only_the_app_may_move_releases(fake: FakeGitHub) -> None:
@@ -109,32 +102,6 @@ async def test_any_description_keeps_our_mark(host: github.GitHub, text: str) ->
     assert len(marked_description(text, "r" * 128)) <= 350
 
 
-async def test_what_a_person_made_is_never_adopted_changed_or_undone(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    fake.add_repo("orders", description="Mine")
-    await refused(BackendErrorKind.ALREADY_EXISTS, create(host))
-    found = await host.find_repository("orders")
-    assert found is not None
-    assert found.request_id is None
-    for call in (
-        host.ensure_first_commit("orders", TREE, message="m", request_id=REQUEST),
-        host.move_release("orders", "release", revision="a" * 40, expected=None, request_id=REQUEST),
-    ):
-        await refused(BackendErrorKind.ALREADY_EXISTS, call)
-    await host.remove_repository("orders", request_id=REQUEST)
-    assert [one for one in fake.writes if one.status < 300] == []
-
-
-async def test_a_name_taken_by_something_invisible_is_said_clearly(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    fake.add_repo("orders")
-    fake.state.invisible.add("orders")
-    error = await refused(BackendErrorKind.ALREADY_EXISTS, create(host))
-    assert "cannot see" in error.message
-
-
 async def test_a_branch_somebody_pushed_first_is_not_overwritten(
     host: github.GitHub, fake: FakeGitHub
 ) -> None:
@@ -163,16 +130,6 @@ def test_large_trees_go_up_in_parts() -> None:
 # ---------------------------------------------------------------- undo
 
 
-async def test_undo_archives_and_frees_the_name(host: github.GitHub, fake: FakeGitHub) -> None:
-    await start(host)
-    await host.remove_repository("orders", request_id=REQUEST)
-    left = fake.repo(undone_names("orders", REQUEST)[0])
-    assert left.archived
-    assert await host.find_repository("orders") is None
-    await create(host, "req-2")
-    assert fake.repo("orders").description == "Takes orders [platform-bot:req-2]"
-
-
 async def test_undo_deletes_where_the_operator_wants_it(fake: FakeGitHub) -> None:
     async with opened(fake, undo="delete") as host:
         await start(host)
@@ -183,30 +140,6 @@ async def test_undo_deletes_where_the_operator_wants_it(fake: FakeGitHub) -> Non
     assert fake.state.repos == {}
 
 
-async def test_a_request_that_is_retried_after_its_undo_can_be_undone_again(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    for _ in range(3):
-        await start(host)
-        await host.remove_repository("orders", request_id=REQUEST)
-        assert await host.find_repository("orders") is None
-    assert sorted(fake.state.repos) == sorted(undone_names("orders", REQUEST))
-    assert all(repo.archived for repo in fake.state.repos.values())
-    await start(host)
-    error = await refused(BackendErrorKind.CONFLICT, host.remove_repository("orders", request_id=REQUEST))
-    assert "Delete" in error.sentence
-
-
-async def test_a_reworded_description_stops_no_promotion_and_no_undo_of_it_happens(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    sha = await start(host)
-    fake.repo().description = "Takes orders, better"
-    await host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
-    await host.remove_repository("orders", request_id=REQUEST)
-    assert not fake.repo().archived
-
-
 async def test_an_archived_repository_is_not_taken_up_again(host: github.GitHub, fake: FakeGitHub) -> None:
     await create(host)
     fake.repo().archived = True
@@ -215,28 +148,6 @@ async def test_an_archived_repository_is_not_taken_up_again(host: github.GitHub,
 
 
 # ---------------------------------------------------------------- renamed, moved away, forked
-
-
-async def test_a_repository_people_renamed_is_followed(host: github.GitHub, fake: FakeGitHub) -> None:
-    sha = await start(host)
-    repo = fake.state.repos.pop("orders")
-    repo.name = "orders-v2"
-    fake.state.repos["orders-v2"] = repo
-    fake.state.former["orders"] = repo.id
-    found = await host.find_commit("orders", "main")
-    assert found is not None
-    assert found.sha == sha
-    moved = await host.move_release("orders", "release", revision=sha, expected=None, request_id="r")
-    assert moved.sha == sha
-    assert repo.refs["refs/heads/release"] == sha
-
-
-async def test_a_repository_that_left_the_organisation_is_not_ours_any_more(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    await start(host)
-    fake.repo().owner = "somebody"
-    assert await host.find_repository("orders") is None
 
 
 async def test_a_commit_of_a_fork_is_no_commit_of_ours(host: github.GitHub, fake: FakeGitHub) -> None:
@@ -262,19 +173,6 @@ async def test_annotated_tags_are_followed(host: github.GitHub, fake: FakeGitHub
 
 
 # ---------------------------------------------------------------- comparing
-
-
-async def test_a_long_comparison_is_cut_and_says_so(host: github.GitHub, fake: FakeGitHub) -> None:
-    first = sha = await start(host)
-    for number in range(255):
-        sha = push(fake, sha, str(number))
-    for base in (first, None):
-        shown = await host.compare("orders", base=base, head="main")
-        assert shown.truncated
-        assert len(shown.commits) == 250
-        assert (shown.commits[0].subject, shown.commits[-1].subject) == ("254", "5")
-    again = await host.ensure_first_commit("orders", TREE, message="m", request_id=REQUEST)
-    assert again.sha == first, "found on the last of several pages"
 
 
 async def test_a_comparison_counts_lines_and_renames_in_both_directions(
@@ -376,20 +274,3 @@ async def test_what_was_never_shown_is_not_taken_back(host: github.GitHub, fake:
     sha = await start(host)
     await show(host, sha, DeploymentState.INACTIVE, "req-2.1.deploy")
     assert fake.repo().deployments == []
-
-
-# ---------------------------------------------------------------- what carries our mark
-
-
-async def test_what_carries_our_mark_can_be_listed_but_not_what_was_undone(
-    host: github.GitHub, fake: FakeGitHub
-) -> None:
-    for number in range(120):
-        fake.add_repo(f"theirs-{number}", description="Mine")
-    await create(host)
-    await host.remove_repository("orders", request_id=REQUEST)
-    await create(host, "req-2")
-    assert isinstance(host, Inventory)
-    (found,) = await host.list_marked()
-    assert (found.kind, found.name, found.request_id) == ("repository", "orders", "req-2")
-    assert found.place == "https://github.com/acme/orders"
