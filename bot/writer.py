@@ -94,7 +94,8 @@ class GroupWriter:
         try:
             async with self._sessions() as session, session.begin():
                 await self._work(session, batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the writer goes on
+        except Exception as error:  # noqa: BLE001
+            # Nothing is swallowed: every caller of the batch hears of it, and the writer goes on for those who come next.
             failure = translate(error)
             for job in batch:
                 job.error = failure

@@ -81,7 +81,8 @@ def _render(copier: Any, job: dict[str, Any]) -> dict[str, Any]:
         return {"refused": str(error)}
     except MemoryError:
         return {"failed": "The template needs too much memory."}
-    except Exception as error:  # noqa: BLE001 - whatever a template raises is the answer to this job
+    except Exception as error:  # noqa: BLE001
+        # A template is a program of somebody else's: whatever it raises is the answer to this job, and the next one is taken.
         return {"failed": f"{type(error).__name__}: {error}"}
     return {"rendered": True}
 
