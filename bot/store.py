@@ -308,7 +308,8 @@ class Store:
 
     async def find_service(self, name: str) -> Service | None:
         async with translated():
-            return await self._glance.service(name)
+            # Past the columns' types, which do this for everything else that is looked for.
+            return await self._glance.service(audit.storable_text(name))
 
     async def list_services(
         self, *, text: str = "", teams: Sequence[str] = (), after: str = "", limit: int = 20

@@ -263,6 +263,8 @@ async def test_characters_that_postgresql_cannot_hold_are_looked_for_on_neither(
 
     assert [one.name for one in await store.list_services(text=text)] == ["orders"]
     assert [one.name for one in await store.search_entities(text, limit=10)] == ["orders"]
+    assert (await store.find_service(text)) is not None
+    assert (await store.find_service("orders\ud800")) is None
     assert (await store.find_entity(text)) is not None
     assert [one.id for one in await store.list_requests(service=text, only_open=True)] == ["r1"]
     assert len(await store.list_audit(service=text, request_id="r\x001")) == 1
