@@ -1,7 +1,7 @@
-"""Row 7: what a durable, audited step costs beside one committed INSERT, and acknowledgements beside two hundred runs at once.
+"""Rows 7 and 2: what a durable, audited step costs beside one committed INSERT, and acknowledgements beside runs (`bench.beside`).
 
 A step that does nothing, in the engine as it ships, shows the overhead alone; the INSERT is the driver's own, into the same
-database. The runs that acknowledgements meet are real promotions: typed, planned, approved by a click, done by the bot.
+database.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
@@ -19,14 +19,11 @@ from typing import Any, cast
 
 import psycopg
 
-from bench import bot, load, seed
-from bench.ack import BEGINNING, NOOP, PEERS
+from bench import beside, load, seed
 from bench.databases import Kind
 from bench.fake_slack import LEADS
 from bench.house import House
-from bench.processes import free_port, python, serving
 from bench.results import Results
-from bench.signing import Button, click
 from bot.command import Args, Backends, Command, Done, Run, Scope, StepKind
 from bot.domain import JSON, Plan, PlannedStep, Platform, Request, RequestState, plan_hash
 from bot.replanned import Replanned, Same
@@ -38,11 +35,7 @@ STEPS = 5
 """About as many as a command's longest plan has: what a step records is read with the whole request."""
 INSERTS = 60
 RUNS_ALONE = 9
-RUNS = 200
-RATE = 50.0
-SECONDS = 4.0
 PATIENCE_SECONDS = 90.0
-ANSWERS = dict.fromkeys(bot.PORTS, 0.02)
 Samples = dict[str, list[float]]
 
 
@@ -50,7 +43,7 @@ def measure(house: House) -> Results:
     results = Results()
     for kind in KINDS if house.databases.server else KINDS[:1]:
         results.take(step_summary(kind, load.run(_steps(house, kind))))
-    results.take(beside_summary(*_beside(house)))
+    results.take(beside.measure(house))
     return results
 
 
@@ -197,128 +190,4 @@ def step_summary(kind: Kind, samples: Samples) -> Results:
         results.add(f"saga/{kind}/{what}", "ms", values)
     ratio = results.ratio(f"saga/{kind}/step", f"saga/{kind}/insert")
     results.reach("7", f"a durable, audited step, {kind}, to one committed INSERT", ratio, 3.0)
-    return results
-
-
-# ---------------------------------------------------------------- acknowledgements beside runs
-
-
-def _beside(house: House) -> tuple[Samples, float]:
-    """Latencies of the no-op peer, of the bot alone, and of the bot beside its runs; how many runs ended a second."""
-    url = house.databases.make("sqlite", house.waiting)
-    with ExitStack() as stack:
-        port = free_port()
-        peer = serving(
-            NOOP,
-            python(PEERS / "bolt_noop.py", str(port)),
-            port=port,
-            core=house.cores.served,
-            folder=house.folder,
-        )
-        stack.enter_context(peer)
-        setting = bot.Setting(url, answers=ANSWERS, name="saga")
-        server = stack.enter_context(
-            bot.running(setting, house.slack, core=house.cores.served, folder=house.folder)
-        )
-        return load.run(
-            _acknowledged(house, peer=port, ours=server.port, file=url.removeprefix("sqlite:///"))
-        )
-
-
-async def _acknowledged(house: House, *, peer: int, ours: int, file: str) -> tuple[Samples, float]:
-    samples: Samples = {}
-    runs = 4 if house.quick else RUNS
-    services = iter(map(seed.service_name, range(house.waiting.services)))
-    noop, generator = load.Generator(peer), load.Generator(ours)
-    try:
-        for what, asked in (("no-op Bolt Python", noop), ("alone", generator)):
-            samples |= _latencies(what, await _promotions(house, asked, services))
-        await _proposed(house, generator, [next(services) for _ in range(runs)], file)
-        chosen, begin = _waiting(file)[-runs:], time.monotonic()
-        await generator.saturate(_approvals(house, chosen), together=16)
-        samples |= _latencies("beside runs", await _promotions(house, generator, services))
-        # The others end as these do; nobody waits for them.
-        while (ended := _ended(file, chosen)) < max(1, runs // 10):
-            if time.monotonic() - begin > PATIENCE_SECONDS:
-                raise RuntimeError(f"only {ended} of {runs} runs ended")
-            await asyncio.sleep(0.1)
-        return samples, ended / (time.monotonic() - begin)
-    finally:
-        noop.close()
-        generator.close()
-
-
-async def _promotions(house: House, generator: load.Generator, services: Iterator[str]) -> load.Result:
-    count = BEGINNING + (10 if house.quick else int(RATE * SECONDS))
-    texts = [f"promote {next(services)}" for _ in range(count)]
-    return await generator.at_rate(bot.commands(house.slack.caller(), texts), RATE, uncounted=BEGINNING)
-
-
-def _latencies(what: str, found: load.Result) -> Samples:
-    if found.refused:
-        raise RuntimeError(f"{what}: {found.refused} commands were refused")
-    return {f"{what}/p50": [found.milliseconds(50)], f"{what}/p99": [found.milliseconds(99)]}
-
-
-async def _proposed(house: House, generator: load.Generator, services: list[str], file: str) -> None:
-    """Ask for the promotions, and wait until every plan waits for approval, those asked for before as well."""
-    requests = bot.commands(house.slack.caller(), [f"promote {name}" for name in services])
-    await generator.saturate(requests, together=8)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while unplanned := _rows(file, "SELECT id FROM requests WHERE state = 'planning'"):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(unplanned)} plans were never made")
-        await asyncio.sleep(0.1)
-
-
-def _waiting(file: str) -> list[tuple[str, str]]:
-    """Number and plan of what waits for approval and was typed here, oldest first."""
-    query = (
-        "SELECT id, plan_hash FROM requests WHERE state = 'awaiting' AND dedupe_key NOT LIKE 'seeded-%'"
-        " ORDER BY created_at"
-    )
-    return [(str(name), str(plan)) for name, plan in _rows(file, query)]
-
-
-def _approvals(house: House, chosen: list[tuple[str, str]]) -> list[bytes]:
-    now = load.now_seconds()
-    return [
-        click(
-            house.slack.caller(LEADS[index % len(LEADS)]),
-            Button("1700000000.000100", f"decide:{plan[:16]}", "approve", name),
-            trigger_id=bot.trigger_id(),
-            timestamp=now,
-        )
-        for index, (name, plan) in enumerate(chosen)
-    ]
-
-
-def _ended(file: str, chosen: list[tuple[str, str]]) -> int:
-    names = {name for name, _ in chosen}
-    ended = {
-        str(name): str(state) for name, state in _rows(file, "SELECT id, state FROM requests WHERE run > 0")
-    }
-    stopped = {state for name, state in ended.items() if name in names} - {"queued", "running", "succeeded"}
-    if stopped:
-        raise RuntimeError(f"runs ended as {', '.join(sorted(stopped))}")
-    return sum(ended.get(name) == "succeeded" for name in names)
-
-
-def _rows(file: str, query: str) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()
-
-
-def beside_summary(samples: Samples, ended_per_second: float) -> Results:
-    results = Results()
-    for what, values in samples.items():
-        results.add(f"saga/{what}", f"ms at {RATE:g}/s", values)
-    results.add("saga/runs that ended meanwhile", "runs/s", [ended_per_second], better="higher")
-    for quantity in ("p50", "p99"):
-        for other, limit in (("no-op Bolt Python", 3.0), ("alone", 3.0)):
-            ratio = results.ratio(f"saga/beside runs/{quantity}", f"saga/{other}/{quantity}")
-            words = "no-op Bolt Python" if other != "alone" else "the bot without runs"
-            results.reach(
-                "7", f"{quantity} of acknowledgements beside {RUNS} runs at once, to {words}", ratio, limit
-            )
     return results

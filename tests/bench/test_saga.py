@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import saga
+from bench import beside, saga
 from bench.house import open_house
 
 
@@ -16,5 +16,6 @@ def test_steps_are_measured_beside_inserts_and_acknowledgements_beside_runs(tmp_
     for kind in saga.KINDS:
         assert found[f"saga/{kind}/step"] > 0
         assert found[f"saga/{kind}/insert"] > 0
-    assert found["saga/beside runs/p99"] > 0
-    assert {one.row for one in results.reached} == {"7"}
+    for crowd in (beside.TWENTY, beside.MANY):
+        assert found[f"saga/{crowd}/beside/p99"] > 0
+    assert {one.row for one in results.reached} == {"2", "7"}
