@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -131,7 +132,13 @@ class Engine:
         if run not in self._runs:
             task = asyncio.create_task(self._carry_out(run), name=f"run {run}")
             self._runs[run] = task
-            task.add_done_callback(lambda _: self._runs.pop(run))
+            task.add_done_callback(partial(self._ended, run))
+
+    def _ended(self, run: RunId, task: asyncio.Task[None]) -> None:
+        del self._runs[run]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Not even its end could be written down: the next sweep takes it up.
+            log.error("workflow.lost", run=str(run), exc_info=error)
 
     async def _drain(self) -> None:
         """Interrupt the runs; what was handed to the writer is written. Nothing is marked: they go on, here or elsewhere."""
