@@ -193,14 +193,14 @@ def _postgresql_engines(url: URL) -> Engines:
 
 
 class DamagedError(PermanentBackendError):
-    """The bot's database is damaged. Stop the bot and restore the last backup."""
+    """The bot's database is damaged. The platform team has to restore the last backup."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"The bot's database is damaged: {reason}.",
             backend="database",
             kind=BackendErrorKind.INVALID,
-            fix="Stop the bot and restore the last backup; `python -m bot audit verify` names the last whole event.",
+            fix="The platform team has to restore the last backup; `python -m bot audit verify` says how far it can be read.",
         )
         self.reason = foreign_text(reason)
 
