@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import people_made as made
 import pytest
@@ -18,6 +18,7 @@ from bot.command import Scope
 from bot.domain import Actor, DeploymentRecord, Gate, RequestState, StepState, Verdict
 from bot.errors import BackendError, NotFoundError, PermanentBackendError, TemporaryBackendError
 from bot.errors import BackendErrorKind as Kind
+from bot.freshness import Freshness
 from bot.status_panels import Unknown
 from commands import status
 from commands.status import Status, answer, ask, scope
@@ -41,6 +42,7 @@ from integrations.ports import (
 from integrations.ports.backend import BreakerReport
 
 REVISION, RELEASE = sha("revision"), sha("release")
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -279,6 +281,14 @@ async def test_what_was_seen_is_told_when_the_backend_is_away(ctx: FakeContext) 
     assert "*Staging* · unknown" in shown
     assert f"Last known: `{REVISION[:7]}`" in shown
     assert "deployed by auto-sync" in shown
+
+
+async def test_what_ran_before_all_that_is_recorded_is_nothing_to_remember(ctx: FakeContext) -> None:
+    ctx.knowledge.deployments = [deployed()]
+    before = made.NOW - timedelta(minutes=1)
+    ctx.backends.delivery.runs("orders", "production", sha("earlier"), deployed_at=before)
+    await answer(ctx, Status(subject="orders"))
+    assert ctx.knowledge.deployments == [deployed()]
 
 
 async def test_buttons_make_sense_where_they_stand(ctx: FakeContext) -> None:
@@ -564,3 +574,36 @@ async def test_what_backends_say_of_a_service_is_shared_with_all_who_ask_now(ctx
     ctx.knowledge.deployments.insert(0, deployed())
     await answer(ctx, Status(subject="orders"))
     assert ctx.shared[-1] != first, "after a release nobody is shown how it was before"
+
+
+@dataclass
+class Asking(FakeContext):
+    """One of several who ask the same bot; `afresh` who pressed *Refresh*."""
+
+    freshness: Freshness = field(default_factory=Freshness)
+    afresh: bool = False
+
+    async def share(self, key: str, question: Callable[[], Awaitable[T]]) -> T:
+        return await self.freshness.share(key, question, afresh=self.afresh)
+
+
+async def test_those_who_ask_at_once_share_all_but_their_buttons() -> None:
+    lead = Asking(knowledge=FakeKnowledge(services=[make_service()]))
+    reader = replace(lead, actor=made.noel())
+    lead.backends.delivery.runs("orders", "staging", REVISION)
+    seen, read = await asyncio.gather(*(answer(one, Status(subject="orders")) for one in (lead, reader)))
+    assert seen.text == read.text
+    assert seen.blocks[:-1] == read.blocks[:-1]
+    assert buttons(seen.blocks) == [(PROMOTE, "orders"), (REFRESH, "orders")]
+    assert buttons(read.blocks) == [(REFRESH, "orders")]
+
+
+async def test_who_refreshes_while_another_asks_is_shown_newer_answers_than_theirs() -> None:
+    """They share one look at the bot's own rows, and no picture of what backends said before."""
+    typed = Asking(knowledge=FakeKnowledge(services=[make_service()]))
+    pressed = replace(typed, afresh=True)
+    await answer(typed, Status(subject="orders"))
+    typed.backends.delivery.runs("orders", "production", REVISION)
+    before, now = await asyncio.gather(*(answer(one, Status(subject="orders")) for one in (typed, pressed)))
+    assert REVISION[:7] not in words(before)
+    assert REVISION[:7] in words(now)
