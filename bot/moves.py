@@ -1,7 +1,7 @@
 """The rows of a run's steps, and how a step goes from one state to the next: one conditional UPDATE, its event, its dirty cards.
 
-A step is read and written by statements alone, never as an object of the session: built once, when this module is imported, they
-cost a quarter. What a move means for a run is `bot.ledger`'s.
+Here a step is no object of the session: statements that are built once, when this module is imported, cost a quarter of what it
+takes to read one, change it and have it flushed. What a move means for a run is `bot.ledger`'s.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ def _move(
     return Move(event, state, _SET.where(~made_before).returning(*_STEPS.c), tuple(tells))
 
 
-_BACK = (StepState.UNDOING, StepState.UNDONE, StepState.UNDO_FAILED)
+_BACK_ENDED = (StepState.UNDONE, StepState.UNDO_FAILED)
+_BACK = (StepState.UNDOING, *_BACK_ENDED)
 STEP_STARTED = _move("step.started", StepState.RUNNING, or_further=[StepState.DONE])
 STEP_DONE = _move("step.done", StepState.DONE, or_further=_BACK, tells=["external_id", "detail"])
 STEP_FAILED = _move("step.failed", StepState.FAILED, or_further=_BACK, tells=["error", "unsure"])
-UNDO_STARTED = _move("undo.started", StepState.UNDOING, or_further=_BACK)
+UNDO_STARTED = _move("undo.started", StepState.UNDOING, or_further=_BACK_ENDED)
 UNDO_DONE = _move("undo.done", StepState.UNDONE, or_further=[], tells=["detail"])
 UNDO_FAILED = _move("undo.failed", StepState.UNDO_FAILED, or_further=[], tells=["error"])
 
