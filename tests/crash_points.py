@@ -26,8 +26,8 @@ WRITES = re.compile(
 )
 EVENT = re.compile(r"(?:request|run|step|undo|service|deployment)\.\w+")
 STEP = re.compile(r'"step":"([\w-]+)"')
-ON_ITS_OWN = frozenset({"replicas", "queues", "application_versions", "alembic_version"})
-"""Tables that are written by the clock, or at every start: as often as it happens to be."""
+ON_ITS_OWN = frozenset({"replicas"})
+"""Tables that are written by the clock: as often as it happens to be."""
 STOP = "stop "
 POSTS = frozenset({"chat.postMessage", "chat.update"})
 CHANGES = frozenset(
@@ -72,7 +72,9 @@ class Points:
             if found := WRITES.match(statement):
                 table = found.group(1).replace('"', "").rpartition(".")[2]
                 if table not in ON_ITS_OWN:
-                    info.setdefault("wrote", []).append(_content(table, parameters))
+                    # A list is one statement for several rows.
+                    rows = parameters if isinstance(parameters, list) else [parameters]
+                    info.setdefault("wrote", []).extend(_content(table, row) for row in rows)
 
         def committing(info: commits.Info) -> None:
             if content := info.pop("wrote", None):
