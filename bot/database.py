@@ -145,6 +145,7 @@ def configure_sqlite(connection: Any, _record: Any) -> None:
         "synchronous=FULL",
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         f"wal_autocheckpoint={sqlite_log.LONGEST_PAGES}",
+        f"journal_size_limit={sqlite_log.KEPT_BYTES}",
         "foreign_keys=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")

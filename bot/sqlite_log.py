@@ -12,9 +12,12 @@ import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import structlog
+
+from bot.tasks import going_on
 
 log = structlog.get_logger(__name__)
 
@@ -22,34 +25,36 @@ LOOK_SECONDS = 0.5
 FOLD_BYTES = 4 * 2**20
 LONGEST_PAGES = 16_384
 """64 MiB of SQLite's usual pages."""
+KEPT_BYTES = FOLD_BYTES // 2
+"""What the log's file is cut to when it begins anew (`journal_size_limit`). It would keep its length, and always look grown."""
 
 
 @asynccontextmanager
 async def folding(file: Path) -> AsyncIterator[None]:
     """Look at the log now and then while this is open, and fold it when it has grown."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-log") as thread:
-        looking = asyncio.create_task(_look(file, thread), name="sqlite-log")
-        try:
+        async with going_on(partial(_look, file, thread), name="sqlite-log"):
             yield
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
 
 
 async def _look(file: Path, thread: ThreadPoolExecutor) -> None:
     written, folded = file.with_name(f"{file.name}-wal"), 0
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        # The log's file keeps its length when it begins anew, so it is its age that tells whether there is something to do.
-        state = written.stat() if written.exists() else None
-        if state is None or state.st_size < FOLD_BYTES or state.st_mtime_ns == folded:
+        try:
+            state = written.stat()
+        except FileNotFoundError:
             continue
-        folded = state.st_mtime_ns
+        if state.st_size < FOLD_BYTES or state.st_mtime_ns == folded:
+            continue
         try:
             await asyncio.get_running_loop().run_in_executor(thread, fold, file)
         except sqlite3.OperationalError as error:
             # A full disk, or somebody holds the lock: nothing is lost, and it is tried again.
             log.warning("sqlite.log_not_folded", error=str(error))
+        else:
+            # It begins anew with the next commit, and until then there is nothing more to do.
+            folded = state.st_mtime_ns
 
 
 def fold(file: Path) -> tuple[int, int]:
