@@ -87,7 +87,7 @@ class _InPlace:
 
 
 class _Asked:
-    """PostgreSQL, through asyncpg: one question at a time. A connection that was lost is opened again by whoever asks next."""
+    """PostgreSQL, through asyncpg: one question at a time. A connection that was lost is opened again."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         # Only here: a bot on SQLite needs nothing of it.
@@ -101,15 +101,24 @@ class _Asked:
 
     async def rows(self, sql: str, parameter: str) -> Sequence[Any]:
         async with self._turn:
-            if self._driver is None or self._driver.is_closed():
-                await self._open()
             try:
-                rows: Sequence[Any] = await self._driver.fetch(sql, parameter)
-            except self._errors as error:
-                lost = self._driver.is_closed()
-                raise DBAPIError(sql, None, error, connection_invalidated=lost) from error
-            else:
-                return rows
+                return await self._fetch(sql, parameter)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            # The server was started again since: that the database is away is said only if it is so now.
+            return await self._fetch(sql, parameter)
+
+    async def _fetch(self, sql: str, parameter: str) -> Sequence[Any]:
+        if self._driver is None or self._driver.is_closed():
+            await self._open()
+        try:
+            rows: Sequence[Any] = await self._driver.fetch(sql, parameter)
+        except self._errors as error:
+            lost = self._driver.is_closed()
+            raise DBAPIError(sql, None, error, connection_invalidated=lost) from error
+        else:
+            return rows
 
     async def _open(self) -> None:
         await self.close()
