@@ -115,7 +115,6 @@ async def _serve_until_signal(config: configuration.Config, options: argparse.Na
         sys.stdout.flush()
         # What a started bot holds, it holds to its end. A full collection would look through all of it each time, and nobody
         # would be answered for a tenth of a second.
-        gc.collect()
         gc.freeze()
         await stop.wait()
 
