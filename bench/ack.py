@@ -165,11 +165,13 @@ async def _one_round(house: House, subject: Subject, typed: dict[str, int]) -> d
 
     try:
         begin, beside = subject.server.cpu_seconds(), _database_seconds(subject)
+        looped = subject.server.loop_seconds()
         sent = requests(house.requests + BEGINNING)
         paced = await generator.at_rate(sent, RATE, uncounted=BEGINNING)
         middle = subject.server.cpu_seconds()
         found = {
             "cpu": 1000 * (middle - begin) / len(sent),
+            "cpu-loop": 1000 * (subject.server.loop_seconds() - looped) / len(sent),
             "database-cpu": 1000 * (_database_seconds(subject) - beside) / len(sent),
             "p50": paced.milliseconds(50),
             "p99": paced.milliseconds(99),
@@ -198,6 +200,7 @@ def summary(samples: Samples) -> Results:
     results = Results()
     units = {
         "cpu": "ms of CPU per command at 200/s",
+        "cpu-loop": "ms of CPU per command at 200/s, of it on the event loop",
         "database-cpu": "ms of CPU per command in the database server",
         "cpu-full": "ms of CPU per command, saturated",
         "most": "commands/s at most",

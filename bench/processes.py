@@ -45,6 +45,10 @@ class Server:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
 
+    def loop_seconds(self) -> float:
+        """Of the main thread alone, where a server's event loop runs."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
     def resident_mib(self) -> float:
         return resident_mib(self.pid)
 
