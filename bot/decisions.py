@@ -31,18 +31,20 @@ from bot.turns import Turn, Turns
 
 TURN_SECONDS = 0.5
 """How long somebody waits for those before them to decide; with the time to look people up it fits into Slack's three seconds."""
-_TOO_LATE = {
-    RequestState.PLANNING: "Its plan is still being made. Try again in a moment.",
-    RequestState.PROPOSED: "Its requester has not confirmed it yet.",
-    RequestState.AWAITING: "It still waits for approval.",
-    RequestState.QUEUED: "It is approved and about to run.",
-    RequestState.RUNNING: "It is approved and running.",
-    RequestState.STOPPED: "It was approved, ran and stopped; its card offers to retry or undo.",
-    RequestState.UNDOING: "It was approved, failed, and is being undone.",
-    RequestState.SUCCEEDED: "It was approved and is done.",
-    RequestState.UNDONE: "It was approved, failed, and was undone.",
-    RequestState.REFUSED: "It was refused by a rule.",
-    RequestState.CANCELLED: "Its requester cancelled it.",
+_STANDS = {
+    RequestState.PLANNING: "is still being planned. Try again in a moment.",
+    RequestState.PROPOSED: "is not confirmed by its requester yet.",
+    RequestState.AWAITING: "is confirmed and waits for approval.",
+    RequestState.QUEUED: "is decided already. It is approved and about to run.",
+    RequestState.RUNNING: "is decided already. It is approved and running.",
+    RequestState.STOPPED: (
+        "is decided already. It was approved, ran and stopped; its card offers to retry or undo."
+    ),
+    RequestState.UNDOING: "is decided already. It was approved, failed, and is being undone.",
+    RequestState.SUCCEEDED: "is decided already. It was approved and is done.",
+    RequestState.UNDONE: "is decided already. It was approved, failed, and was undone.",
+    RequestState.REFUSED: "was refused by a rule.",
+    RequestState.CANCELLED: "was cancelled.",
 }
 
 
@@ -111,9 +113,9 @@ class Decisions:
         others = turn.others()
         request = await self._store.get_request(request_id)
         if request.state is not RequestState.AWAITING:
-            too_late = self._too_late(request)
-            turn.tell(too_late, others)
-            raise ConflictError(too_late)
+            said = how_it_stands(request)
+            turn.tell(said, others)
+            raise ConflictError(said)
         return request
 
     async def _cast(self, request_id: str, ballot: Ballot, turn: Turn[str]) -> Request:
@@ -124,7 +126,7 @@ class Decisions:
             await self._undecided(request_id, turn)
             raise
         if decided.state is not RequestState.AWAITING:
-            turn.tell(self._too_late(decided), turn.others())
+            turn.tell(how_it_stands(decided), turn.others())
         return decided
 
     def _gate_for(self, actor: Actor, request: Request) -> Gate:
@@ -151,27 +153,6 @@ class Decisions:
             text, [views.section(text), *(rendered.blocks if rendered else [])][: views.MESSAGE_BLOCKS]
         )
 
-    def _too_late(self, request: Request) -> str:
-        name = f"`{request.id}` ({request_views.title(request)})"
-        if request.state in {RequestState.EXPIRED, RequestState.DENIED}:
-            return self._ended(request, name)
-        current = [one for one in request.approvals if one.plan_hash == request.plan_hash]
-        by = ", ".join(
-            f"{views.mention(one.user_id)} {views.moment(one.decided_at)}"
-            for one in current
-            if one.decision is Decision.APPROVE
-        )
-        decided = f" Approved by {by}." if by else ""
-        return f"Nothing was changed: {name} is decided already. {_TOO_LATE[request.state]}{decided}"
-
-    def _ended(self, request: Request, name: str) -> str:
-        if request.state is RequestState.EXPIRED:
-            when = f" {views.moment(request.due_at)}" if request.due_at else ""
-            return f"{name} expired{when}. {views.mention(request.requester)} can ask again with the same command."
-        denial = next((one for one in request.approvals if one.decision is Decision.DENY), None)
-        by = f" by {views.mention(denial.user_id)} {views.moment(denial.decided_at)}" if denial else ""
-        return f"Nothing was changed: {name} was denied already{by}."
-
     def _decided(self, request: Request, decision: Decision) -> str:
         name = f"`{request.id}` ({request_views.title(request)})"
         if decision is Decision.DENY:
@@ -197,7 +178,7 @@ class Decisions:
                 fix="Nothing was changed.",
             )
         if request.state is not RequestState.PROPOSED:
-            raise ConflictError(self._too_late(request))
+            raise ConflictError(how_it_stands(request))
         if not request_buttons.is_current(seen_block, request):
             raise ConflictError("The plan changed since this card was drawn. Look at it again, then confirm.")
         state = after_confirmation(request.gates)
@@ -219,7 +200,7 @@ class Decisions:
         if refusal:
             raise refusal.error()
         if request.state not in {RequestState.PLANNING, RequestState.PROPOSED, RequestState.AWAITING}:
-            raise ConflictError(self._too_late(request))
+            raise ConflictError(how_it_stands(request))
         await self._store.cancel(request.id, actor=actor.user_id, version=request.version)
         return Reply(f"`{request.id}` is cancelled. Nothing was changed.")
 
@@ -257,3 +238,24 @@ class Decisions:
         await self._store.choose_at_halt(request.id, Word(choice, actor.user_id, actor.name, seen_at))
         self._wake(request_id=request.id, service="")
         return Reply("")
+
+
+def how_it_stands(request: Request) -> str:
+    """For whoever wanted what is not possible any more, or not yet."""
+    name = f"`{request.id}` ({request_views.title(request)})"
+    if request.state is RequestState.EXPIRED:
+        when = f" {views.moment(request.due_at)}" if request.due_at else ""
+        return (
+            f"{name} expired{when}. {views.mention(request.requester)} can ask again with the same command."
+        )
+    if request.state is RequestState.DENIED:
+        denial = next((one for one in request.approvals if one.decision is Decision.DENY), None)
+        by = f" by {views.mention(denial.user_id)} {views.moment(denial.decided_at)}" if denial else ""
+        return f"Nothing was changed: {name} was denied already{by}."
+    approvals = ", ".join(
+        f"{views.mention(one.user_id)} {views.moment(one.decided_at)}"
+        for one in request.approvals
+        if one.plan_hash == request.plan_hash and one.decision is Decision.APPROVE
+    )
+    by = f" Approved by {approvals}." if approvals else ""
+    return f"Nothing was changed: {name} {_STANDS[request.state]}{by}"

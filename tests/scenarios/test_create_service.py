@@ -56,6 +56,18 @@ async def test_the_requester_cancels_a_plan(house: Stage) -> None:
     assert again.ts != card.ts
 
 
+async def test_what_a_lead_cancelled_or_the_requester_confirmed_is_said_to_who_confirms_again(
+    house: Stage,
+) -> None:
+    card = await house.propose("orders")
+    await house.person("lena").click(card, "cancel")
+    await house.person("alice").click(card, "confirm")
+    assert (await house.told("alice", "Nothing was changed")).endswith(") was cancelled.")
+    done = await house.create("billing")
+    await house.person("alice").click(done, "confirm")
+    await house.told("alice", "is decided already. It was approved and is done.")
+
+
 async def test_a_confirmation_after_the_deadline_creates_nothing(house: Stage) -> None:
     card = await house.propose("orders")
     house.clock.advance(hours=2)
