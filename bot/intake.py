@@ -15,17 +15,19 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection
 
-from bot import audit
-from bot.audit import Fact, Head
-from bot.domain import Request, RequestState
+from bot import audit, lifecycle
+from bot.audit import Head
+from bot.domain import Request
 from bot.fair_lock import FairLock
 from bot.lifecycle import NewRequest
+from bot.rows import to_request
 from bot.tables import AuditEventRow, AuditHeadRow, RequestRow
 from bot.transaction import HEAD_ID
 
@@ -147,9 +149,9 @@ class Intake:
         try:
             connection = self._engine.raw_connection()
             self._commit(connection, batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller hears of it and the thread goes on
-            # What the database refuses is tried in the ordinary way, which has the words for it; a commit whose answer was
-            # lost is found there too.
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, every caller hears of it and the thread goes on. What the database refuses is tried in the ordinary
+            # way, which has the words for it; a commit whose answer was lost is found there too.
             foreseen = isinstance(error, SQLAlchemyError | OSError | self._engine.dialect.loaded_dbapi.Error)
             for arrival in batch:
                 arrival.recorded, arrival.error = None, None if foreseen else error
@@ -170,16 +172,17 @@ class Intake:
             now = self._clock()
             requests, events = [], []
             for arrival in batch:
-                event = audit.chain(opened(arrival.new), at=now, previous=head)
+                event = audit.chain(lifecycle.opened(arrival.new), at=now, previous=head)
                 head = Head(event.sequence, event.hash)
                 events.append(self._new_event.parameters({**vars(event), "key": None}))
-                requests.append(self._new_request.parameters(_values(arrival.new, now)))
+                requests.append(self._new_request.parameters(lifecycle.first_columns(arrival.new, now)))
             cursor.executemany(self._new_request.sql, requests)
             cursor.executemany(self._new_event.sql, events)
             cursor.execute(self._new_head.sql, self._new_head.parameters(vars(head).copy()))
             connection.commit()
         for arrival in batch:
-            arrival.recorded = as_request(arrival.new, now)
+            row = cast("RequestRow", SimpleNamespace(**lifecycle.first_columns(arrival.new, now)))
+            arrival.recorded = to_request(row, (), ())
 
 
 def _pipeline(connection: PoolProxiedConnection) -> AbstractContextManager[object]:
@@ -193,57 +196,3 @@ def _pipeline(connection: PoolProxiedConnection) -> AbstractContextManager[objec
 
 def _no_pipeline(_connection: PoolProxiedConnection) -> AbstractContextManager[object]:
     return nullcontext()
-
-
-# ---------------------------------------------------------------- the same facts as lifecycle.open_request
-
-
-def opened(new: NewRequest) -> Fact:
-    return Fact(
-        event="request.opened",
-        actor=new.requester,
-        request_id=new.id,
-        service=new.service,
-        environment=new.environment,
-        data={"command": new.command, "arguments": new.arguments, "team": new.team},
-    )
-
-
-def as_request(new: NewRequest, now: datetime) -> Request:
-    return Request(
-        id=new.id,
-        command=new.command,
-        requester=new.requester,
-        requester_name=new.requester_name,
-        team_id=new.team_id,
-        channel_id=new.channel_id,
-        team=new.team,
-        service=new.service,
-        environment=new.environment,
-        arguments=new.arguments,
-        state=RequestState.PLANNING,
-        version=1,
-        created_at=now,
-        updated_at=now,
-        due_at=None,
-    )
-
-
-def _values(new: NewRequest, now: datetime) -> dict[str, Any]:
-    return {
-        **vars(new),
-        "active_key": new.active_key or None,
-        "state": RequestState.PLANNING.value,
-        "version": 1,
-        "run": 0,
-        "replica": "",
-        "deaths": 0,
-        "created_at": now,
-        "updated_at": now,
-        "due_at": None,
-        "plan": None,
-        "gates": [],
-        "plan_hash": "",
-        "plan_changes": [],
-        "outcome": "",
-    }

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, select
 from sqlmodel import col
 
+from bot.audit import Fact
 from bot.domain import (
     DECIDABLE_STATES,
     JSON,
@@ -106,38 +107,42 @@ async def open_request(tx: Transaction, new: NewRequest) -> Opened:
         active = await _find(tx, col(RequestRow.active_key) == new.active_key)
         if active is not None and not await _expire_if_due(tx, active):
             return Opened(await tx.request(active), created=False, duplicate="active")
-    row = _new_row(new, tx.now)
+    row = RequestRow(**first_columns(new, tx.now))
     tx.session.add(row)
-    await tx.record_for(
-        row,
-        "request.opened",
-        actor=new.requester,
-        data={"command": new.command, "arguments": new.arguments, "team": new.team},
-    )
+    await tx.record(opened(new))
     return Opened(await tx.request(row), created=True)
 
 
-def _new_row(new: NewRequest, now: datetime) -> RequestRow:
-    return RequestRow(
-        id=new.id,
-        dedupe_key=new.dedupe_key,
-        active_key=new.active_key or None,
-        command=new.command,
-        requester=new.requester,
-        requester_name=new.requester_name,
-        team_id=new.team_id,
-        channel_id=new.channel_id,
-        team=new.team,
+def opened(new: NewRequest) -> Fact:
+    return Fact(
+        event="request.opened",
+        actor=new.requester,
+        request_id=new.id,
         service=new.service,
         environment=new.environment,
-        arguments=new.arguments,
-        state=RequestState.PLANNING,
-        version=1,
-        created_at=now,
-        updated_at=now,
-        gates=[],
-        plan_changes=[],
+        data={"command": new.command, "arguments": new.arguments, "team": new.team},
     )
+
+
+def first_columns(new: NewRequest, now: datetime) -> dict[str, Any]:
+    """Every column of the row of a request that has just arrived."""
+    return {
+        **vars(new),
+        "active_key": new.active_key or None,
+        "state": RequestState.PLANNING.value,
+        "version": 1,
+        "run": 0,
+        "replica": "",
+        "deaths": 0,
+        "created_at": now,
+        "updated_at": now,
+        "due_at": None,
+        "plan": None,
+        "gates": [],
+        "plan_hash": "",
+        "plan_changes": [],
+        "outcome": "",
+    }
 
 
 async def _find(tx: Transaction, condition: ColumnElement[bool]) -> RequestRow | None:
