@@ -12,22 +12,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
-from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
 
 import psycopg
 
-from bench import beside, load, seed
+from bench import beside, load
+from bench.asking import new_request, now
 from bench.databases import Kind
-from bench.fake_slack import LEADS
 from bench.house import House
 from bench.results import Results
 from bot.command import Args, Backends, Command, Done, Run, Scope, StepKind
 from bot.domain import JSON, Plan, PlannedStep, Platform, Request, RequestState, plan_hash
 from bot.replanned import Replanned, Same
-from bot.store import NewRequest, Proposal, Store
+from bot.store import Proposal, Store
 from bot.workflow import Engine, Tuning
 
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
@@ -104,22 +103,18 @@ async def _engine(url: str, command: Command) -> Any:
         return Same()
 
     async with (
-        Store.open(url, clock=_now) as store,
+        Store.open(url, clock=now) as store,
         Engine.open(
             store,
             commands={command.name: command},
             backends=cast("Backends", SimpleNamespace()),
             platform=lambda: cast("Platform", None),
             replan=replan,
-            clock=_now,
+            clock=now,
             tuning=Tuning(),
         ),
     ):
         yield store
-
-
-def _now() -> datetime:
-    return datetime.now(tz=UTC)
 
 
 async def _run(store: Store, name: str, count: int) -> None:
@@ -133,20 +128,7 @@ async def _run(store: Store, name: str, count: int) -> None:
         environment="staging",
         steps=tuple(PlannedStep(key=f"step-{index}", title=f"Step {index}") for index in range(count)),
     )
-    new = NewRequest(
-        id=name,
-        dedupe_key=name,
-        active_key=name,
-        command=plan.command,
-        requester=LEADS[0],
-        requester_name="Bench",
-        team_id="T1",
-        channel_id=seed.CHANNEL,
-        team=plan.team,
-        service=plan.service,
-        environment=plan.environment,
-        arguments={},
-    )
+    new = new_request(name, command=plan.command, service=plan.service, environment=plan.environment)
     opened = await store.open_request(new)
     proposal = Proposal(
         plan=plan, gates=(), plan_hash=plan_hash(plan, ()), state=RequestState.QUEUED, due_at=None
