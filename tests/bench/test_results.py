@@ -100,7 +100,14 @@ def test_the_table_says_what_was_reached() -> None:
 
 def test_worse_is_more_time_or_fewer_per_second() -> None:
     found = compare.regressions(results(), results(cpu=0.9, most=250.0))
-    assert {now.key.split("/")[2] for _, now, _ in found} == {"cpu", "cpu-loop", "cpu-full", "p50", "p99", "most"}
+    assert {now.key.split("/")[2] for _, now, _ in found} == {
+        "cpu",
+        "cpu-loop",
+        "cpu-full",
+        "p50",
+        "p99",
+        "most",
+    }
     assert found[0][2] == pytest.approx(1.0)
     assert compare.regressions(results(), results(cpu=0.3, most=900.0)) == []
 
