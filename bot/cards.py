@@ -194,8 +194,12 @@ class Cards:
     # ------------------------------------------------------------ turns
 
     async def _is_far_off(self, card: Card) -> bool:
-        """A card whose turn is far off is given back, before anything is read for it and before its claim runs out."""
-        if _may_be_posted(card):
+        """A card whose turn is far off is given back, before anything is read for it and before its claim runs out.
+
+        One that may turn out to have nothing to say is drawn first: every request has a card for #deploys from the beginning, and a
+        turn for each of them would keep real news waiting.
+        """
+        if _may_be_posted(card) or _may_be_silent(card):
             return False
         seconds = self._pace.book(_sent_with(card), card.channel_id, card.id)
         if seconds <= PATIENCE_SECONDS:
@@ -337,6 +341,11 @@ def _is_moved_to_its_requester(card: Card, request: Request) -> bool:
 def _may_be_posted(card: Card) -> bool:
     """A post was begun, and nobody noted what became of it."""
     return not card.ts and card.post_started_at is not None
+
+
+def _may_be_silent(card: Card) -> bool:
+    """Only a request's own card has something to say from the first; what was said once is kept up to date."""
+    return not card.ts and card.kind is not CardKind.REQUEST
 
 
 def _sent_with(card: Card) -> str:
