@@ -2,7 +2,7 @@
 
 Every function joins an open transaction, so that what ends one step and what begins the next are one commit. Every function
 may be repeated, because a commit whose answer was lost is made again: a state that is reached stays, without another event.
-One called for a run that is not the request's latest raises ConflictError: whoever calls it has been overtaken.
+Whoever calls one holds the run (`bot.replicas`); for a run that was overtaken all the same it changes nothing, or raises ConflictError.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bot import moves
 from bot.domain import (
     JSON,
     OPEN_STATES,
+    WORKING_STATES,
     Gate,
     Link,
     Plan,
@@ -33,7 +34,6 @@ from bot.rows import from_links
 from bot.tables import RequestRow
 from bot.transaction import SYSTEM, Transaction
 
-_RUNNABLE = frozenset({RequestState.QUEUED, RequestState.RUNNING, RequestState.UNDOING})
 _SHOWN_AT_WORK = frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDOING})
 _FINISHED = {
     RequestState.SUCCEEDED: "request.succeeded",
@@ -71,7 +71,7 @@ class BeginResult:
 async def begin(tx: Transaction, request_id: str, *, run: int) -> BeginResult:
     """QUEUED -> RUNNING, with the plan's steps WAITING; UNDOING stays. Anything else: not for this run."""
     row = await tx.request_row(request_id)
-    if row.run != run or row.state not in _RUNNABLE:
+    if row.run != run or row.state not in WORKING_STATES:
         return BeginResult(await tx.request(row), go=False)
     undo = row.state == RequestState.UNDOING
     started = f"run:{run}:started"
@@ -136,7 +136,7 @@ async def finish(
     A step that was under way when its run ended has an unknown outcome, and is undone as if it had happened.
     """
     row = await tx.request_row(request_id)
-    if row.run == run and row.state in _RUNNABLE:
+    if row.run == run and row.state in WORKING_STATES:
         row.outcome = outcome
         interrupted = await _interrupt_steps(tx, row, outcome)
         await tx.change(row, state)
