@@ -48,7 +48,7 @@ SCOPES_OF_EVENTS: dict[str, set[str]] = {
 
 
 def methods_called() -> set[str]:
-    """Names of Web API methods that the code calls on a client."""
+    """Names of Web API methods that the code calls on a client, or hands over to be called."""
     families = (
         "api_",
         "apps_",
@@ -61,14 +61,13 @@ def methods_called() -> set[str]:
         "views_",
     )
     return {
-        node.func.attr
+        node.attr
         for file in (ROOT / "bot").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr.startswith(families)
-        and isinstance(node.func.value, ast.Name | ast.Attribute)
-        and "client" in ast.unparse(node.func.value)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith(families)
+        and isinstance(node.value, ast.Name | ast.Attribute)
+        and "client" in ast.unparse(node.value)
     }
 
 
