@@ -22,8 +22,8 @@ from forking import Forker
 FULL = os.environ.get("PLATFORM_CRASH_MATRIX") == "full"
 SHARDS = 6 if FULL else 1
 """Parts that may run side by side."""
-COMES_AND_GOES = ("cards", "chat.update", "workflow_status")
-"""How often a card is drawn anew or the queue looked at depends on how fast the rest is: the last such points may not be reached."""
+COMES_AND_GOES = ("cards", "chat.update")
+"""How often a card is drawn anew depends on how fast the rest is: the last such points may not be reached."""
 REDRAWN = 8
 
 MADE_REPOSITORY = "step.done repository, service.created, step.started application 1"
