@@ -1,9 +1,9 @@
 """Slack's rate limits, kept before they are hit: one message a second and channel, edits by tier 3, with small bursts.
 
 Source: docs.slack.dev, "Rate limits": chat.postMessage about one a second per channel; usergroups.list tier 2, chat.update and
-conversations.* as used here and users.lookupByEmail tier 3, users.info tier 4, so 20, 50 and 100 a minute, for each method in a workspace. A tier is what
-Slack grants at least, and bursts of no said size are welcome. So what is beyond it is tried, edits spread over their channels; once
-Slack said 429, the documented rate is kept for a while.
+conversations.* as used here and users.lookupByEmail tier 3, users.info tier 4, so 20, 50 and 100 a minute, for each method in a
+workspace. A tier is what Slack grants at least, and bursts of no said size are welcome. So what is beyond it is tried, edits spread over
+their channels; once Slack said 429, the documented rate is kept for a while.
 """
 
 from __future__ import annotations

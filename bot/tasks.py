@@ -1,6 +1,7 @@
 """Background work of this process: nothing is forgotten by the garbage collector, nothing ends unnoticed, and the end waits for it.
 
-`Tasks` is for work that is done once, `going_on` for what is at work as long as the bot is. What must survive a crash is never only here; it is a row, and a task is merely the quick way to it.
+`Tasks` is for work that is done once, `going_on` for what is at work as long as the bot is. What must survive a crash is never only
+here; it is a row, and a task is merely the quick way to it.
 """
 
 from __future__ import annotations
