@@ -161,9 +161,14 @@ class Stage:
             news = [one for one in self.playground.messages(channel) if one.ts not in seen]
             return next((one for one in news if title in shown_text(one)), None)
 
-        found = await self.playground.until(
-            look, timeout_seconds=self.patience_seconds, what=f"a card: {title}"
-        )
+        try:
+            found = await self.playground.until(
+                look, timeout_seconds=self.patience_seconds, what=f"a card: {title}"
+            )
+        except TimeoutError as error:
+            told = [shown_text(message) for message in self.person(who).ephemerals(channel)]
+            error.add_note(f"what {who} was told in private last: {told[-3:]}")
+            raise
         assert found is not None
         return found
 

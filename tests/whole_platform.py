@@ -176,7 +176,7 @@ def _timeless(app: Object) -> Object:
 
 @dataclass
 class Platform:
-    """What stands around one service. `prefix` begins its namespaces: the API server is shared with other tests."""
+    """What stands around one service. `prefix` begins its namespaces and its project: the API server is shared with other tests."""
 
     service: str
     prefix: str
@@ -238,6 +238,7 @@ class Platform:
             "delivery": {
                 "use": "argocd",
                 **cluster,
+                "project": self.prefix + "-{team}",
                 "service_url": "https://{service}.{environment}.example.com",
             },
             "catalog": {"use": "backstage", "base_url": "https://backstage.example.com"},
@@ -342,7 +343,6 @@ async def platform(server: Server, admin: Admin, folder: Path) -> AsyncIterator[
     await install(admin)
     for each in RIGHTS:
         await admin.grant(ROOT / "deploy" / "kubernetes" / f"rbac-{each}.yaml")
-    await _make_project(admin)
     fake = FakeGitHub()
     made = Platform(
         service=f"orders-{tag}",
@@ -355,6 +355,7 @@ async def platform(server: Server, admin: Admin, folder: Path) -> AsyncIterator[
         observed=Observed(f"orders-{tag}"),
     )
     made.put_doors()
+    await _make_project(admin, f"{made.prefix}-orders")
     argo = ArgoController(admin, fake, made.service)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serving(fake, folder))
@@ -366,13 +367,13 @@ async def platform(server: Server, admin: Admin, folder: Path) -> AsyncIterator[
             yield made
 
 
-async def _make_project(admin: Admin) -> None:
+async def _make_project(admin: Admin, name: str) -> None:
     """What the platform team gives each team once."""
     await admin.apply(
         {
             "apiVersion": PROJECT.api_version,
             "kind": PROJECT.kind,
-            "metadata": {"name": "orders", "namespace": ARGOCD},
+            "metadata": {"name": name, "namespace": ARGOCD},
             "spec": {
                 "sourceRepos": ["*"],
                 "destinations": [{"server": "*", "namespace": "*"}],
