@@ -93,7 +93,7 @@ def operations(store: Store, size: seed.Size) -> Iterator[tuple[str, Operation]]
     yield "due: cards", lambda: store.claim_dirty_cards()
     yield "append: acknowledge", lambda: store.open_request(_next_request())
     # What decision 8 spares, and what is left where it does not apply.
-    yield "append: acknowledge, by the ORM", lambda: store.write(_opened_by_the_orm)
+    yield "append: acknowledge, the ordinary way", lambda: store.write(_opened_the_ordinary_way)
     waiting = iter(range(size.requests, size.requests + size.open_requests))
     yield "append: decide", lambda: _decide(store, next(waiting))
 
@@ -107,7 +107,7 @@ def _next_request() -> NewRequest:
     return new_request(f"r-new{next(_numbers):05d}")
 
 
-async def _opened_by_the_orm(tx: Transaction) -> object:
+async def _opened_the_ordinary_way(tx: Transaction) -> object:
     return await lifecycle.open_request(tx, _next_request())
 
 

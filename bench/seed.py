@@ -1,6 +1,6 @@
 """History in bulk: services, requests with what belongs to them, and an audit chain that verifies. Deterministic.
 
-Rows are written as the store would have written them, past the ORM: a million events take half a minute instead of an hour.
+Rows are written as the store would have written them, past SQLAlchemy: a million events take half a minute instead of an hour.
 """
 
 from __future__ import annotations

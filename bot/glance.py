@@ -20,10 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain import Service
 from bot.rows import to_service
-from bot.tables import ServiceRow
+from bot.tables import SERVICES
 
-_SERVICES: sa.Table = ServiceRow.__table__  # type: ignore[attr-defined]
-_SERVICE = sa.select(_SERVICES).where(_SERVICES.c.name == sa.bindparam("name"))
+_SERVICE = sa.select(SERVICES).where(SERVICES.c.name == sa.bindparam("name"))
 
 
 class Driver(Protocol):
@@ -40,7 +39,7 @@ class Glance:
         self._sql = str(_SERVICE.compile(dialect=dialect))
         self._columns = [
             (column.name, column.type.dialect_impl(dialect).result_processor(dialect, None))
-            for column in _SERVICES.columns
+            for column in SERVICES.columns
         ]
 
     @classmethod
@@ -64,7 +63,7 @@ class Glance:
             name: value if process is None else process(value)
             for (name, process), value in zip(self._columns, row, strict=True)
         }
-        return to_service(cast("ServiceRow", SimpleNamespace(**typed)))
+        return to_service(cast("sa.Row[Any]", SimpleNamespace(**typed)))
 
 
 class _InPlace:

@@ -4,16 +4,22 @@ it out finds it after any crash. Decides nothing about who may."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
-from sqlmodel import col
+import sqlalchemy as sa
 
+from bot import moves
 from bot.domain import JSON, Choice, Request, StepState
 from bot.errors import ConflictError
-from bot.tables import RequestRow, StepRow
+from bot.tables import STEPS
 from bot.transaction import Transaction
 
-_AT_WORK = (StepState.RUNNING, StepState.UNDOING)
+_HALTED = sa.select(STEPS).where(
+    STEPS.c.request_id == sa.bindparam("request"),
+    STEPS.c.run == sa.bindparam("this_run"),
+    STEPS.c.state.in_([StepState.RUNNING, StepState.UNDOING]),
+    STEPS.c.halt.is_not(None),
+)
 _EVENTS = {Choice.CONTINUE: "rollout.continued", Choice.ABORT: "rollout.aborted"}
 _LOOK = "Look at the card for where it is now."
 
@@ -42,7 +48,7 @@ async def choose(tx: Transaction, request_id: str, word: Word) -> Request:
     """
     row = await tx.request_row(request_id)
     step = await _halted(tx, row)
-    if step is None or step.halt is None:
+    if step is None:
         raise ConflictError(f"Nothing of request {row.id} waits for a person's word now.", fix=_LOOK)
     at = step.halt["at"]
     if word.seen_at and word.seen_at != at:
@@ -57,18 +63,13 @@ async def choose(tx: Transaction, request_id: str, word: Word) -> Request:
     if earlier in {word.choice, Choice.ABORT}:
         by = step.halt["name"]
         raise ConflictError(f"{by} was faster: “{earlier}” is chosen at step {at} already.", fix=_LOOK)
-    step.halt = {"at": at, "choice": word.choice.value, "by": word.actor, "name": word.name}
+    halt = {"at": at, "choice": word.choice.value, "by": word.actor, "name": word.name}
+    await moves.put(tx, row.id, step.key, {"halt": halt})
     data = {"step": step.key, "at": at, "run": step.run}
     await tx.record_for(row, _EVENTS[word.choice], actor=word.actor, data=data)
-    await tx.change(row, new_version=False)
-    return await tx.request(row)
+    return await tx.request(await tx.change(row, new_version=False))
 
 
-async def _halted(tx: Transaction, row: RequestRow) -> StepRow | None:
-    at_work = select(StepRow).where(
-        col(StepRow.request_id) == row.id,
-        col(StepRow.run) == row.run,
-        col(StepRow.state).in_(_AT_WORK),
-        col(StepRow.halt).is_not(None),
-    )
-    return (await tx.session.scalars(at_work)).first()
+async def _halted(tx: Transaction, row: sa.Row[Any]) -> sa.Row[Any] | None:
+    found = await tx.connection.execute(_HALTED, {"request": row.id, "this_run": row.run})
+    return found.first()

@@ -28,15 +28,12 @@ from bot.domain import Request
 from bot.fair_lock import FairLock
 from bot.lifecycle import NewRequest
 from bot.rows import to_request
-from bot.tables import AuditEventRow, AuditHeadRow, RequestRow
+from bot.tables import EVENTS, HEAD, REQUESTS
 from bot.transaction import HEAD_ID
 
 BATCH_LIMIT = 64
-_REQUESTS: sa.Table = RequestRow.__table__  # type: ignore[attr-defined]
-_EVENTS: sa.Table = AuditEventRow.__table__  # type: ignore[attr-defined]
-_HEAD: sa.Table = AuditHeadRow.__table__  # type: ignore[attr-defined]
-_LOCKED_HEAD = sa.select(_HEAD.c.sequence, _HEAD.c.hash).where(_HEAD.c.id == HEAD_ID).with_for_update()
-_NEW_HEAD = sa.update(_HEAD).values(sequence=sa.bindparam("sequence"), hash=sa.bindparam("hash"))
+_LOCKED_HEAD = sa.select(HEAD.c.sequence, HEAD.c.hash).where(HEAD.c.id == HEAD_ID).with_for_update()
+_NEW_HEAD = sa.update(HEAD).values(sequence=sa.bindparam("sequence"), hash=sa.bindparam("hash"))
 
 
 class _Statement:
@@ -94,8 +91,8 @@ class Intake:
         self._together = _no_pipeline if dialect.name == "sqlite" else _pipeline
         self._head = str(_LOCKED_HEAD.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         self._new_head = _Statement(_NEW_HEAD, (), dialect)
-        self._new_request = _Statement(sa.insert(_REQUESTS), _REQUESTS.columns, dialect)
-        self._new_event = _Statement(sa.insert(_EVENTS), _EVENTS.columns, dialect)
+        self._new_request = _Statement(sa.insert(REQUESTS), REQUESTS.columns, dialect)
+        self._new_event = _Statement(sa.insert(EVENTS), EVENTS.columns, dialect)
 
     @classmethod
     @asynccontextmanager
@@ -181,7 +178,7 @@ class Intake:
             cursor.execute(self._new_head.sql, self._new_head.parameters(vars(head).copy()))
             connection.commit()
         for arrival in batch:
-            row = cast("RequestRow", SimpleNamespace(**lifecycle.first_columns(arrival.new, now)))
+            row = cast("sa.Row[Any]", SimpleNamespace(**lifecycle.first_columns(arrival.new, now)))
             arrival.recorded = to_request(row, (), ())
 
 

@@ -28,10 +28,9 @@ from bot.domain import (
 )
 from bot.errors import ConflictError
 from bot.halts import standing
-from bot.lifecycle import Proposal, put_plan, record_refusal
+from bot.lifecycle import Proposal, plan_columns, record_plan, record_refusal
 from bot.moves import StepOfRun
 from bot.rows import from_links
-from bot.tables import RequestRow
 from bot.transaction import SYSTEM, Transaction
 
 _SHOWN_AT_WORK = frozenset({StepState.WAITING, StepState.RUNNING, StepState.UNDOING})
@@ -77,7 +76,7 @@ async def begin(tx: Transaction, request_id: str, *, run: int) -> BeginResult:
     started = f"run:{run}:started"
     if not await tx.recorded(row, started):
         await tx.record_for(row, "run.started", actor=SYSTEM, data={"run": run, "undo": undo}, key=started)
-        await tx.change(row, None if undo else RequestState.RUNNING)
+        row = await tx.change(row, None if undo else RequestState.RUNNING)
     if row.plan is not None:
         await moves.add_missing(tx, row.id, Plan.model_validate(row.plan).steps)
     return BeginResult(await tx.request(row), go=True)
@@ -101,7 +100,6 @@ async def replan(
     if row.version != version or row.state not in {RequestState.QUEUED, RequestState.RUNNING}:
         raise ConflictError(f"Request {row.id} has changed; its plan was not made anew.")
     await moves.forget(tx, row.id)
-    row.due_at = due_at
     proposal = Proposal(
         plan=plan,
         gates=gates,
@@ -110,8 +108,8 @@ async def replan(
         due_at=due_at,
         plan_changes=tuple(plan_changes),
     )
-    await put_plan(tx, row, proposal, event="request.plan_changed", actor=SYSTEM)
-    await tx.change(row, RequestState.AWAITING)
+    row = await tx.change(row, RequestState.AWAITING, **plan_columns(row, proposal))
+    await record_plan(tx, row, proposal, event="request.plan_changed", actor=SYSTEM)
     return await tx.request(row)
 
 
@@ -119,7 +117,7 @@ async def refuse(tx: Transaction, request_id: str, *, reason: str, rule: str) ->
     """A rule or a lost permission ends the request at the moment it would have run."""
     row = await tx.request_row(request_id)
     if row.state in OPEN_STATES:
-        await record_refusal(tx, row, reason=reason, rule=rule)
+        row = await record_refusal(tx, row, reason=reason, rule=rule)
     return await tx.request(row)
 
 
@@ -137,9 +135,8 @@ async def finish(
     """
     row = await tx.request_row(request_id)
     if row.run == run and row.state in WORKING_STATES:
-        row.outcome = outcome
-        interrupted = await _interrupt_steps(tx, row, outcome)
-        await tx.change(row, state)
+        interrupted = await _interrupt_steps(tx, request_id, outcome)
+        row = await tx.change(row, state, outcome=outcome)
         data: JSON = {"run": run, "outcome": outcome}
         if interrupted:
             data["interrupted"] = interrupted
@@ -232,8 +229,7 @@ async def turn_back(tx: Transaction, request_id: str, *, run: int, why: str) -> 
     """From here on the run only goes back; should it be started again, it goes on undoing, and still knows why."""
     row = await tx.request_row(request_id)
     if row.run == run and row.state == RequestState.RUNNING:
-        row.outcome = why
-        await tx.change(row, RequestState.UNDOING)
+        row = await tx.change(row, RequestState.UNDOING, outcome=why)
     return await tx.request(row)
 
 
@@ -267,10 +263,10 @@ async def undo_failed(tx: Transaction, request_id: str, key: str, *, run: int, e
     return await moves.make(tx, moves.UNDO_FAILED, StepOfRun(request_id, key, run), values)
 
 
-async def _interrupt_steps(tx: Transaction, row: RequestRow, why: str) -> list[str]:
-    steps = await moves.under_way(tx, row.id)
+async def _interrupt_steps(tx: Transaction, request_id: str, why: str) -> list[str]:
+    steps = await moves.under_way(tx, request_id)
     for key, state in steps:
         cut_off = StepState.FAILED if state is StepState.RUNNING else StepState.UNDO_FAILED
         values = {"state": cut_off, "error": why, "unsure": True, "finished_at": tx.now}
-        await moves.put(tx, row.id, key, values)
+        await moves.put(tx, request_id, key, values)
     return [key for key, _ in steps]

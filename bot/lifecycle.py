@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, select
-from sqlmodel import col
+import sqlalchemy as sa
 
 from bot.audit import Fact
 from bot.domain import (
     DECIDABLE_STATES,
     JSON,
+    Approval,
     CardKind,
     Decision,
     Gate,
@@ -28,11 +28,24 @@ from bot.domain import (
 )
 from bot.errors import ConflictError
 from bot.outbox import add_cards
-from bot.rows import from_gates, to_gates
-from bot.tables import ApprovalRow, RequestRow
+from bot.rows import from_gates, to_approval, to_gates, to_request
+from bot.tables import APPROVALS, REQUESTS
 from bot.transaction import SYSTEM, Transaction
 
 _LOOK = "Look at the card for what is true now."
+_SAME_DELIVERY = sa.select(REQUESTS).where(REQUESTS.c.dedupe_key == sa.bindparam("delivery"))
+_SAME_SUBJECT = sa.select(REQUESTS).where(REQUESTS.c.active_key == sa.bindparam("subject"))
+_OPEN = sa.insert(REQUESTS).returning(*REQUESTS.c)
+_VOTE = sa.insert(APPROVALS)
+_VOTES = sa.select(APPROVALS).where(
+    APPROVALS.c.request_id == sa.bindparam("request"), APPROVALS.c.plan_hash == sa.bindparam("plan")
+)
+_DUE = (
+    sa.select(REQUESTS)
+    .where(REQUESTS.c.due_at <= sa.bindparam("now"))
+    .order_by(REQUESTS.c.due_at, REQUESTS.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
 
 
 @dataclass(frozen=True)
@@ -100,17 +113,16 @@ class Ballot:
 
 
 async def open_request(tx: Transaction, new: NewRequest) -> Opened:
-    repeated = await _find(tx, col(RequestRow.dedupe_key) == new.dedupe_key)
+    repeated = (await tx.connection.execute(_SAME_DELIVERY, {"delivery": new.dedupe_key})).one_or_none()
     if repeated is not None:
         return Opened(await tx.request(repeated), created=False, duplicate="delivery")
     if new.active_key:
-        active = await _find(tx, col(RequestRow.active_key) == new.active_key)
-        if active is not None and not await _expire_if_due(tx, active):
+        active = (await tx.connection.execute(_SAME_SUBJECT, {"subject": new.active_key})).one_or_none()
+        if active is not None and await _expire_if_due(tx, active) is None:
             return Opened(await tx.request(active), created=False, duplicate="active")
-    row = RequestRow(**first_columns(new, tx.now))
-    tx.session.add(row)
+    row = (await tx.connection.execute(_OPEN, first_columns(new, tx.now))).one()
     await tx.record(opened(new))
-    return Opened(await tx.request(row), created=True)
+    return Opened(to_request(row, (), ()), created=True)
 
 
 def opened(new: NewRequest) -> Fact:
@@ -145,31 +157,35 @@ def first_columns(new: NewRequest, now: datetime) -> dict[str, Any]:
     }
 
 
-async def _find(tx: Transaction, condition: ColumnElement[bool]) -> RequestRow | None:
-    return (await tx.session.scalars(select(RequestRow).where(condition))).one_or_none()
-
-
 # ---------------------------------------------------------------- planning
 
 
 async def propose(tx: Transaction, request_id: str, proposal: Proposal, *, version: int) -> Request:
     row = await _current(tx, request_id, version, states={RequestState.PLANNING})
-    row.due_at = proposal.due_at
-    await put_plan(tx, row, proposal, event="request.planned", actor=row.requester)
-    await _go_on(tx, row, proposal.state)
+    row = await _go_on(tx, row, proposal.state, **plan_columns(row, proposal))
+    await record_plan(tx, row, proposal, event="request.planned", actor=row.requester)
     await add_cards(tx, row.id, [(card.kind, card.channel_id) for card in proposal.cards])
-    return await tx.request(row)
+    # This is its first plan, so nobody has decided about it and nothing of it was done.
+    return to_request(row, (), ())
 
 
-async def put_plan(tx: Transaction, row: RequestRow, proposal: Proposal, *, event: str, actor: str) -> None:
-    """Freeze the plan into the request. Approvals of another plan stay on record but no longer count."""
-    row.plan = proposal.plan.model_dump(mode="json")
-    row.gates = from_gates(proposal.gates)
-    row.plan_hash = proposal.plan_hash
-    row.plan_changes = list(proposal.plan_changes)
-    row.service = row.service or proposal.plan.service
-    row.team = row.team or proposal.plan.team
-    row.environment = row.environment or proposal.plan.environment
+def plan_columns(row: sa.Row[Any], proposal: Proposal) -> JSON:
+    """The plan, to be frozen into the request. Approvals of another plan stay on record but no longer count."""
+    return {
+        "plan": proposal.plan.model_dump(mode="json"),
+        "gates": from_gates(proposal.gates),
+        "plan_hash": proposal.plan_hash,
+        "plan_changes": list(proposal.plan_changes),
+        "due_at": proposal.due_at,
+        "service": row.service or proposal.plan.service,
+        "team": row.team or proposal.plan.team,
+        "environment": row.environment or proposal.plan.environment,
+    }
+
+
+async def record_plan(
+    tx: Transaction, row: sa.Row[Any], proposal: Proposal, *, event: str, actor: str
+) -> None:
     verdicts = [{"rule": gate.rule, "verdict": gate.verdict.value} for gate in proposal.gates]
     data: JSON = {"plan_hash": proposal.plan_hash, "gates": verdicts}
     if proposal.plan_changes:
@@ -179,16 +195,13 @@ async def put_plan(tx: Transaction, row: RequestRow, proposal: Proposal, *, even
 
 async def refuse(tx: Transaction, request_id: str, *, version: int, reason: str, rule: str) -> Request:
     row = await _current(tx, request_id, version, states={RequestState.PLANNING, *DECIDABLE_STATES})
-    await record_refusal(tx, row, reason=reason, rule=rule)
-    return await tx.request(row)
+    return await tx.request(await record_refusal(tx, row, reason=reason, rule=rule))
 
 
-async def record_refusal(tx: Transaction, row: RequestRow, *, reason: str, rule: str) -> None:
+async def record_refusal(tx: Transaction, row: sa.Row[Any], *, reason: str, rule: str) -> sa.Row[Any]:
     """A rule ends the request, before or when it would have run."""
-    row.outcome = reason
-    row.due_at = None
-    await tx.change(row, RequestState.REFUSED)
     await tx.record_for(row, "request.refused", actor=SYSTEM, data={"rule": rule, "reason": reason})
+    return await tx.change(row, RequestState.REFUSED, outcome=reason, due_at=None)
 
 
 async def confirm(
@@ -203,20 +216,18 @@ async def confirm(
 ) -> Request:
     row = await _current(tx, request_id, version, states={RequestState.PROPOSED})
     await _refuse_late(tx, row)
-    row.due_at = due_at
     await tx.record_for(row, "request.confirmed", actor=actor, data={"plan_hash": row.plan_hash})
-    await _go_on(tx, row, state)
+    row = await _go_on(tx, row, state, due_at=due_at)
     await add_cards(tx, row.id, [(card.kind, card.channel_id) for card in cards])
     return await tx.request(row)
 
 
-async def _go_on(tx: Transaction, row: RequestRow, state: RequestState) -> None:
+async def _go_on(tx: Transaction, row: sa.Row[Any], state: RequestState, **columns: Any) -> sa.Row[Any]:
     if state is RequestState.QUEUED:
-        await tx.start_run(row, state)
-    elif state in DECIDABLE_STATES:
-        await tx.change(row, state)
-    else:
-        raise ValueError(f"a plan leads to proposed, awaiting or queued, not to {state}")
+        return await tx.start_run(row, state, **columns)
+    if state in DECIDABLE_STATES:
+        return await tx.change(row, state, **columns)
+    raise ValueError(f"a plan leads to proposed, awaiting or queued, not to {state}")
 
 
 # ---------------------------------------------------------------- deciding
@@ -238,7 +249,7 @@ async def decide(tx: Transaction, request_id: str, ballot: Ballot) -> Request:
         raise ConflictError(
             f"The gate {ballot.rule} of request {row.id} does not wait for an approval any more.", fix=_LOOK
         )
-    vote = ApprovalRow(
+    vote = Approval(
         request_id=row.id,
         user_id=ballot.actor,
         decision=ballot.decision,
@@ -247,36 +258,33 @@ async def decide(tx: Transaction, request_id: str, ballot: Ballot) -> Request:
         reason=ballot.reason,
         decided_at=tx.now,
     )
-    tx.session.add(vote)
+    await tx.connection.execute(_VOTE, vars(vote))
     await _record_ballot(tx, row, ballot)
     if ballot.decision is Decision.DENY:
-        row.outcome, row.due_at = ballot.reason, None
-        await tx.change(row, RequestState.DENIED)
+        row = await tx.change(row, RequestState.DENIED, outcome=ballot.reason, due_at=None)
     elif not any(missing(to_gates(row), [*approvals, vote]).values()):
-        await tx.start_run(row, RequestState.QUEUED)
+        row = await tx.start_run(row, RequestState.QUEUED)
     else:
         # The plan is the same, so another approver's view of it stays current: no new version.
-        await tx.change(row, new_version=False)
+        row = await tx.change(row, new_version=False)
     return await tx.request(row)
 
 
-async def _record_ballot(tx: Transaction, row: RequestRow, ballot: Ballot) -> None:
+async def _record_ballot(tx: Transaction, row: sa.Row[Any], ballot: Ballot) -> None:
     event = "request.approved" if ballot.decision is Decision.APPROVE else "request.denied"
     data = {"rule": ballot.rule, "plan_hash": ballot.plan_hash, "reason": ballot.reason}
     await tx.record_for(row, event, actor=ballot.actor, data=data)
 
 
-async def _approvals(tx: Transaction, row: RequestRow) -> list[ApprovalRow]:
+async def _approvals(tx: Transaction, row: sa.Row[Any]) -> list[Approval]:
     """The decisions about the request's present plan."""
-    statement = select(ApprovalRow).where(
-        col(ApprovalRow.request_id) == row.id, col(ApprovalRow.plan_hash) == row.plan_hash
-    )
-    return list(await tx.session.scalars(statement))
+    votes = await tx.connection.execute(_VOTES, {"request": row.id, "plan": row.plan_hash})
+    return [to_approval(vote) for vote in votes]
 
 
-def missing(gates: Sequence[Gate], approvals: Sequence[ApprovalRow]) -> dict[str, int]:
+def missing(gates: Sequence[Gate], approvals: Sequence[Approval]) -> dict[str, int]:
     """How many approvals each gate still needs."""
-    given = [one.rule for one in approvals if one.decision == Decision.APPROVE]
+    given = [one.rule for one in approvals if one.decision is Decision.APPROVE]
     return {
         gate.rule: max(0, gate.needed - given.count(gate.rule))
         for gate in gates
@@ -286,17 +294,14 @@ def missing(gates: Sequence[Gate], approvals: Sequence[ApprovalRow]) -> dict[str
 
 async def cancel(tx: Transaction, request_id: str, *, actor: str, version: int, reason: str) -> Request:
     row = await _current(tx, request_id, version, states={RequestState.PLANNING, *DECIDABLE_STATES})
-    row.outcome, row.due_at = reason, None
-    await tx.change(row, RequestState.CANCELLED)
     await tx.record_for(row, "request.cancelled", actor=actor, data={"reason": reason})
-    return await tx.request(row)
+    return await tx.request(await tx.change(row, RequestState.CANCELLED, outcome=reason, due_at=None))
 
 
 async def stop_choice(
     tx: Transaction, request_id: str, *, actor: str, choice: Literal["retry", "undo"], version: int
 ) -> Request:
     row = await _current(tx, request_id, version, states={RequestState.STOPPED})
-    row.outcome = ""
     retry = choice == "retry"
     await tx.record_for(
         row,
@@ -304,8 +309,8 @@ async def stop_choice(
         actor=actor,
         data={"run": row.run + 1},
     )
-    await tx.start_run(row, RequestState.QUEUED if retry else RequestState.UNDOING)
-    return await tx.request(row)
+    state = RequestState.QUEUED if retry else RequestState.UNDOING
+    return await tx.request(await tx.start_run(row, state, outcome=""))
 
 
 # ---------------------------------------------------------------- time
@@ -313,27 +318,18 @@ async def stop_choice(
 
 async def expire_due(tx: Transaction, *, limit: int) -> list[Request]:
     """Close what nobody decided in time. Only proposals and what waits for approval has a deadline."""
-    statement = (
-        select(RequestRow)
-        .where(col(RequestRow.due_at) <= tx.now)
-        .order_by(col(RequestRow.due_at), col(RequestRow.id))
-        .limit(limit)
-    )
-    return [
-        await tx.request(row)
-        for row in (await tx.session.scalars(statement)).all()
-        if await _expire_if_due(tx, row)
-    ]
+    due = await tx.connection.execute(_DUE, {"now": tx.now, "most": limit})
+    closed = [await _expire_if_due(tx, row) for row in due]
+    return [await tx.request(row) for row in closed if row is not None]
 
 
-async def _expire_if_due(tx: Transaction, row: RequestRow) -> bool:
+async def _expire_if_due(tx: Transaction, row: sa.Row[Any]) -> sa.Row[Any] | None:
+    """None where it goes on."""
     if row.state not in DECIDABLE_STATES or row.due_at is None or row.due_at > tx.now:
-        return False
-    data = {"due_at": row.due_at.isoformat(), "state": str(row.state)}
-    row.due_at = None
-    await tx.change(row, RequestState.EXPIRED)
+        return None
+    data = {"due_at": row.due_at.isoformat(), "state": row.state}
     await tx.record_for(row, "request.expired", actor=SYSTEM, data=data)
-    return True
+    return await tx.change(row, RequestState.EXPIRED, due_at=None)
 
 
 # ---------------------------------------------------------------- who lost, and against what
@@ -341,7 +337,7 @@ async def _expire_if_due(tx: Transaction, row: RequestRow) -> bool:
 
 async def _current(
     tx: Transaction, request_id: str, version: int, *, states: set[RequestState]
-) -> RequestRow:
+) -> sa.Row[Any]:
     row = await tx.request_row(request_id)
     _refuse_unless(row, states)
     if row.version != version:
@@ -351,12 +347,12 @@ async def _current(
     return row
 
 
-def _refuse_unless(row: RequestRow, states: set[RequestState]) -> None:
+def _refuse_unless(row: sa.Row[Any], states: set[RequestState]) -> None:
     if row.state not in states:
         raise ConflictError(f"Request {row.id} is {RequestState(row.state).value} already.", fix=_LOOK)
 
 
-async def _refuse_late(tx: Transaction, row: RequestRow) -> None:
+async def _refuse_late(tx: Transaction, row: sa.Row[Any]) -> None:
     """The deadline holds at the instant of the click, whether or not the sweep has come round."""
     if row.due_at is not None and row.due_at <= tx.now:
         raise ConflictError(

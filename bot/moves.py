@@ -1,7 +1,6 @@
 """The rows of a run's steps, and how a step goes from one state to the next: one conditional UPDATE, its event, its dirty cards.
 
-Here a step is no object of the session: statements that are built once, when this module is imported, cost a quarter of what it
-takes to read one, change it and have it flushed. What a move means for a run is `bot.ledger`'s.
+What a move means for a run is `bot.ledger`'s.
 """
 
 from __future__ import annotations
@@ -16,22 +15,21 @@ from bot.domain import JSON, PlannedStep, Record, StepRecord, StepState
 from bot.errors import ConflictError, NotFoundError
 from bot.records import apply_record
 from bot.rows import to_step
-from bot.tables import StepRow
+from bot.tables import STEPS
 from bot.transaction import SYSTEM, LatestRun, Transaction
 
-_STEPS: sa.Table = StepRow.__table__  # type: ignore[attr-defined]
-_OF_REQUEST = _STEPS.c.request_id == sa.bindparam("of_request")
-_STEP = sa.and_(_OF_REQUEST, _STEPS.c.key == sa.bindparam("of_key"))
-_KEYS = sa.select(_STEPS.c.key).where(_OF_REQUEST)
-_ADD = sa.insert(_STEPS)
-_FORGET = sa.delete(_STEPS).where(_OF_REQUEST)
-_READ = sa.select(_STEPS).where(_STEP)
-_SET = sa.update(_STEPS).where(_STEP)
+_OF_REQUEST = STEPS.c.request_id == sa.bindparam("of_request")
+_STEP = sa.and_(_OF_REQUEST, STEPS.c.key == sa.bindparam("of_key"))
+_KEYS = sa.select(STEPS.c.key).where(_OF_REQUEST)
+_ADD = sa.insert(STEPS)
+_FORGET = sa.delete(STEPS).where(_OF_REQUEST)
+_READ = sa.select(STEPS).where(_STEP)
+_SET = sa.update(STEPS).where(_STEP)
 """Which columns it sets is said when it is executed."""
 _UNDER_WAY = (
-    sa.select(_STEPS.c.key, _STEPS.c.state)
-    .where(_OF_REQUEST, _STEPS.c.state.in_([StepState.RUNNING, StepState.UNDOING]))
-    .order_by(_STEPS.c.position)
+    sa.select(STEPS.c.key, STEPS.c.state)
+    .where(_OF_REQUEST, STEPS.c.state.in_([StepState.RUNNING, StepState.UNDOING]))
+    .order_by(STEPS.c.position)
 )
 
 
@@ -49,9 +47,9 @@ def _move(
     event: str, state: StepState, *, or_further: Sequence[StepState], tells: Sequence[str] = ()
 ) -> Move:
     """Does nothing where this run has brought the step so far already: a commit whose answer was lost is made again."""
-    so_far = sa.or_(*(_STEPS.c.state == one for one in (state, *or_further)))
-    made_before = sa.and_(_STEPS.c.run == sa.bindparam("this_run"), so_far)
-    return Move(event, state, _SET.where(~made_before).returning(*_STEPS.c), tuple(tells))
+    so_far = sa.or_(*(STEPS.c.state == one for one in (state, *or_further)))
+    made_before = sa.and_(STEPS.c.run == sa.bindparam("this_run"), so_far)
+    return Move(event, state, _SET.where(~made_before).returning(*STEPS.c), tuple(tells))
 
 
 _BACK_ENDED = (StepState.UNDONE, StepState.UNDO_FAILED)
@@ -83,7 +81,7 @@ async def make(
     latest = await _latest(tx, step)
     bound = {"of_request": step.request_id, "of_key": step.key, "this_run": step.run}
     changed = {"state": move.state, "run": step.run, **values}
-    row = (await tx.session.execute(move.statement, bound | changed)).one_or_none()
+    row = (await tx.connection.execute(move.statement, bound | changed)).one_or_none()
     if row is None:
         return to_step(await read(tx, step.request_id, step.key))
     told = {name: values[name] for name in move.tells if values[name] != ""}
@@ -108,7 +106,7 @@ async def _latest(tx: Transaction, step: StepOfRun) -> LatestRun:
 
 async def add_missing(tx: Transaction, request_id: str, planned: Sequence[PlannedStep]) -> None:
     """The plan's steps, each waiting, where they are not there yet."""
-    present = set((await tx.session.execute(_KEYS, {"of_request": request_id})).scalars())
+    present = set((await tx.connection.execute(_KEYS, {"of_request": request_id})).scalars())
     added = [
         {
             "request_id": request_id,
@@ -128,15 +126,15 @@ async def add_missing(tx: Transaction, request_id: str, planned: Sequence[Planne
         if step.key not in present
     ]
     if added:
-        await tx.session.execute(_ADD, added)
+        await tx.connection.execute(_ADD, added)
 
 
 async def forget(tx: Transaction, request_id: str) -> None:
-    await tx.session.execute(_FORGET, {"of_request": request_id})
+    await tx.connection.execute(_FORGET, {"of_request": request_id})
 
 
 async def read(tx: Transaction, request_id: str, key: str) -> sa.Row[Any]:
-    row = (await tx.session.execute(_READ, {"of_request": request_id, "of_key": key})).one_or_none()
+    row = (await tx.connection.execute(_READ, {"of_request": request_id, "of_key": key})).one_or_none()
     if row is None:
         raise NotFoundError(f"Request {request_id} has no step {key}.")
     return row
@@ -144,10 +142,10 @@ async def read(tx: Transaction, request_id: str, key: str) -> sa.Row[Any]:
 
 async def put(tx: Transaction, request_id: str, key: str, values: JSON) -> None:
     """Columns of a step, as they are: no event, no dirty card."""
-    await tx.session.execute(_SET, {"of_request": request_id, "of_key": key, **values})
+    await tx.connection.execute(_SET, {"of_request": request_id, "of_key": key, **values})
 
 
 async def under_way(tx: Transaction, request_id: str) -> list[tuple[str, StepState]]:
     """Key and state of the steps that were begun, forwards or back, and have not ended."""
-    found = await tx.session.execute(_UNDER_WAY, {"of_request": request_id})
+    found = await tx.connection.execute(_UNDER_WAY, {"of_request": request_id})
     return [(key, StepState(state)) for key, state in found]

@@ -9,119 +9,151 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select, update
-from sqlmodel import col
+import sqlalchemy as sa
 
-from bot.domain import Card, CardKind
+from bot.domain import JSON, Card, CardKind
 from bot.errors import NotFoundError
 from bot.rows import to_card
-from bot.tables import CardRow
+from bot.tables import CARDS, MOMENT
 from bot.transaction import Transaction
 
 CLAIM_SECONDS = 15.0
 """How long a claimed card is left alone: longer than a call to Slack may take."""
 
+_ANY_OF: sa.BindParameter[Any] = sa.bindparam("cards", expanding=True)
+_KNOWN = sa.select(CARDS.c.id).where(CARDS.c.id.in_(_ANY_OF))
+_ADD = sa.insert(CARDS)
+_CARD = sa.select(CARDS).where(CARDS.c.id == sa.bindparam("card"))
+_PUT = sa.update(CARDS).where(CARDS.c.id == sa.bindparam("card")).returning(*CARDS.c)
+"""Which columns it sets is said when it is executed."""
+_COUNT_FAILURE = _PUT.values(attempts=CARDS.c.attempts + 1)
+_newer: sa.BindParameter[Any] = sa.bindparam("newer", type_=sa.Integer)
+_PUT_SENT = _PUT.values(
+    # Answers may come in another order than they were sent in.
+    sent_revision=sa.case((CARDS.c.sent_revision > _newer, CARDS.c.sent_revision), else_=_newer),
+    attempts=0,
+)
+_DUE = (
+    sa.select(CARDS)
+    .where(
+        CARDS.c.revision > CARDS.c.sent_revision,
+        ~CARDS.c.gone,
+        CARDS.c.not_before <= sa.bindparam("now"),
+    )
+    .order_by(CARDS.c.not_before, CARDS.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_CLAIM = (
+    sa.update(CARDS).where(CARDS.c.id.in_(_ANY_OF)).values(not_before=sa.bindparam("until", type_=MOMENT))
+)
+_RELEASE = (
+    sa.update(CARDS)
+    .where(CARDS.c.not_before > sa.bindparam("now"))
+    .values(not_before=sa.bindparam("now", type_=MOMENT))
+)
 
-async def add_cards(tx: Transaction, request_id: str, targets: Sequence[tuple[CardKind, str]]) -> list[Card]:
+
+def card_id(request_id: str, kind: CardKind, target: str) -> str:
+    return f"{request_id}.{kind.value}.{target}"
+
+
+async def add_cards(tx: Transaction, request_id: str, targets: Sequence[tuple[CardKind, str]]) -> None:
     """Add cards that are not there yet; one per request, kind and target."""
-    cards = []
-    for kind, target in dict.fromkeys(targets):
-        card_id = f"{request_id}.{kind.value}.{target}"
-        row = await tx.session.get(CardRow, card_id)
-        if row is None:
-            row = CardRow(
-                id=card_id,
-                request_id=request_id,
-                kind=kind,
-                target=target,
-                channel_id=target,
-                not_before=tx.now,
-            )
-            tx.session.add(row)
-            tx.after_commit("dirty", tx.signals.dirty.set)
-        cards.append(to_card(row))
-    return cards
+    wanted = {card_id(request_id, kind, target): (kind, target) for kind, target in targets}
+    if not wanted:
+        return
+    known = set((await tx.connection.execute(_KNOWN, {"cards": list(wanted)})).scalars())
+    added = [
+        {
+            "id": name,
+            "request_id": request_id,
+            "kind": kind,
+            "target": target,
+            "channel_id": target,
+            "ts": "",
+            "revision": 1,
+            "sent_revision": 0,
+            "post_started_at": None,
+            "attempts": 0,
+            "gone": False,
+            "not_before": tx.now,
+        }
+        for name, (kind, target) in wanted.items()
+        if name not in known
+    ]
+    if added:
+        await tx.connection.execute(_ADD, added)
+        tx.cards_wait()
+
+
+async def read(tx: Transaction, name: str) -> Card:
+    row = (await tx.connection.execute(_CARD, {"card": name})).one_or_none()
+    if row is None:
+        raise _no_card(name)
+    return to_card(row)
 
 
 async def claim_dirty_cards(tx: Transaction, *, limit: int, claim_seconds: float) -> list[Card]:
     """The longest waiting dirty cards, with what was last known of them; nobody else gets them until the claim ends."""
-    statement = (
-        select(CardRow)
-        .where(
-            col(CardRow.revision) > col(CardRow.sent_revision),
-            ~col(CardRow.gone),
-            col(CardRow.not_before) <= tx.now,
-        )
-        .order_by(col(CardRow.not_before), col(CardRow.id))
-        .limit(limit)
-        .execution_options(populate_existing=True)
-    )
-    rows = (await tx.session.scalars(statement)).all()
-    for row in rows:
-        row.not_before = tx.now + timedelta(seconds=claim_seconds)
-    return [to_card(row) for row in rows]
+    cards = [to_card(row) for row in await tx.connection.execute(_DUE, {"now": tx.now, "most": limit})]
+    if cards:
+        until = tx.now + timedelta(seconds=claim_seconds)
+        await tx.connection.execute(_CLAIM, {"cards": [card.id for card in cards], "until": until})
+    return cards
 
 
-async def note_post_started(tx: Transaction, card_id: str, at: datetime) -> None:
-    (await _card(tx, card_id)).post_started_at = at
+async def note_post_started(tx: Transaction, name: str, at: datetime) -> None:
+    await _put(tx, name, {"post_started_at": at})
 
 
-async def note_not_posted(tx: Transaction, card_id: str) -> None:
+async def note_not_posted(tx: Transaction, name: str) -> None:
     """The post that was begun was refused: there is no message to look for."""
-    (await _card(tx, card_id)).post_started_at = None
+    await _put(tx, name, {"post_started_at": None})
 
 
-async def card_posted(tx: Transaction, card_id: str, *, channel_id: str, ts: str, revision: int) -> None:
-    row = await _card(tx, card_id)
-    row.channel_id, row.ts = channel_id, ts
-    _sent(tx, row, revision)
+async def card_posted(tx: Transaction, name: str, *, channel_id: str, ts: str, revision: int) -> None:
+    await _sent(tx, name, revision, {"channel_id": channel_id, "ts": ts})
 
 
-async def card_sent(tx: Transaction, card_id: str, revision: int) -> None:
-    _sent(tx, await _card(tx, card_id), revision)
+async def card_sent(tx: Transaction, name: str, revision: int) -> None:
+    await _sent(tx, name, revision, {})
 
 
-def _sent(tx: Transaction, row: CardRow, revision: int) -> None:
-    row.sent_revision = max(row.sent_revision, revision)
-    row.attempts = 0
-    row.not_before = tx.now
+async def _sent(tx: Transaction, name: str, revision: int, columns: JSON) -> None:
+    row = await _put(tx, name, {"newer": revision, "not_before": tx.now, **columns}, by=_PUT_SENT)
     if row.revision > row.sent_revision:
-        tx.after_commit("dirty", tx.signals.dirty.set)
+        tx.cards_wait()
 
 
-async def card_failed(tx: Transaction, card_id: str, *, gone: bool, retry_at: datetime | None) -> None:
-    row = await _card(tx, card_id)
-    row.attempts += 1
-    row.gone = gone
-    row.not_before = retry_at or tx.now
+async def card_failed(tx: Transaction, name: str, *, gone: bool, retry_at: datetime | None) -> None:
+    await _put(tx, name, {"gone": gone, "not_before": retry_at or tx.now}, by=_COUNT_FAILURE)
 
 
-async def redirect(tx: Transaction, card_id: str, target: str) -> None:
+async def redirect(tx: Transaction, name: str, target: str) -> None:
     """Give the card up and add one of its kind for `target`: both at once, or a crash in between would leave nobody with a card."""
-    row = await _card(tx, card_id)
-    row.gone = True
+    row = await _put(tx, name, {"gone": True})
     await add_cards(tx, row.request_id, [(CardKind(row.kind), target)])
 
 
-async def put_off(tx: Transaction, card_id: str, until: datetime) -> None:
+async def put_off(tx: Transaction, name: str, until: datetime) -> None:
     """It was not its turn yet. That is no failure, so what fails later is tried again as soon as ever."""
-    (await _card(tx, card_id)).not_before = until
+    await _put(tx, name, {"not_before": until})
 
 
 async def release_claims(tx: Transaction) -> None:
     """Forget claims and pauses: their holders are known to be dead (one process per SQLite file)."""
-    await tx.session.execute(
-        update(CardRow)
-        .where(col(CardRow.not_before) > tx.now)
-        .values(not_before=tx.now)
-        .execution_options(synchronize_session=False)
-    )
+    await tx.connection.execute(_RELEASE, {"now": tx.now})
 
 
-async def _card(tx: Transaction, card_id: str) -> CardRow:
-    # Cards are made dirty by statements the session does not see, so what it remembers may be old.
-    row = await tx.session.get(CardRow, card_id, populate_existing=True)
+async def _put(tx: Transaction, name: str, columns: JSON, *, by: sa.Executable = _PUT) -> sa.Row[Any]:
+    """The card as it now stands."""
+    row = (await tx.connection.execute(by, {"card": name, **columns})).one_or_none()
     if row is None:
-        raise NotFoundError(f"There is no card {card_id}.")
+        raise _no_card(name)
     return row
+
+
+def _no_card(name: str) -> NotFoundError:
+    return NotFoundError(f"There is no card {name}.")

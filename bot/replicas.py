@@ -21,12 +21,11 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col
 
 from bot.domain import WORKING_STATES, RunId
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.store import Store, Transaction
-from bot.tables import ReplicaRow, RequestRow
+from bot.tables import REPLICAS, REQUESTS
 from bot.tasks import going_on
 
 log = structlog.get_logger(__name__)
@@ -75,12 +74,11 @@ class Replica:
         row = await tx.request_row(run.request_id)
         if row.run != run.number or row.state not in WORKING_STATES:
             return None
-        if row.replica not in {"", self.id} and await tx.session.get(ReplicaRow, row.replica) is not None:
+        if row.replica not in {"", self.id} and await _is_alive(tx, row.replica):
             return None
-        if row.replica:
-            row.deaths += 1
-        row.replica = self.id
-        return row.deaths
+        deaths: int = row.deaths + bool(row.replica)
+        await tx.put(row.id, {"replica": self.id, "deaths": deaths})
+        return deaths
 
     async def hold(self, tx: Transaction, run: RunId) -> None:
         """Raises ConflictError where the run is not, or no longer, this replica's."""
@@ -92,15 +90,15 @@ class Replica:
 
     async def _register(self, tx: Transaction) -> None:
         if self._alone:
-            await tx.session.execute(sa.delete(ReplicaRow))
-        await tx.session.execute(sa.insert(ReplicaRow).values(id=self.id, beat_at=self._now()))
+            await tx.connection.execute(sa.delete(REPLICAS))
+        await tx.connection.execute(sa.insert(REPLICAS).values(id=self.id, beat_at=self._now()))
 
     async def _release(self, tx: Transaction) -> None:
-        mine = sa.update(RequestRow).where(
-            col(RequestRow.replica) == self.id, col(RequestRow.state).in_(sorted(WORKING_STATES))
+        mine = sa.update(REQUESTS).where(
+            REQUESTS.c.replica == self.id, REQUESTS.c.state.in_(sorted(WORKING_STATES))
         )
-        await tx.session.execute(mine.values(replica=""))
-        await tx.session.execute(sa.delete(ReplicaRow).where(col(ReplicaRow.id) == self.id))
+        await tx.connection.execute(mine.values(replica=""))
+        await tx.connection.execute(sa.delete(REPLICAS).where(REPLICAS.c.id == self.id))
 
     async def _keep(self) -> None:
         while True:
@@ -115,10 +113,10 @@ class Replica:
         """Never waits for the writers' lock: a busy database is no death."""
         async with self._store.engine.begin() as connection:
             renewed = await connection.execute(
-                sa.update(ReplicaRow)
-                .where(col(ReplicaRow.id) == self.id)
+                sa.update(REPLICAS)
+                .where(REPLICAS.c.id == self.id)
                 .values(beat_at=self._now())
-                .returning(col(ReplicaRow.id))
+                .returning(REPLICAS.c.id)
             )
             alive = renewed.first() is not None
         if not alive:
@@ -140,9 +138,9 @@ class Replica:
         lease = sa.literal(timedelta(seconds=self._lease_seconds), sa.Interval())
         async with self._store.engine.begin() as connection:
             dead = await connection.execute(
-                sa.delete(ReplicaRow)
-                .where(col(ReplicaRow.id) != self.id, col(ReplicaRow.beat_at) < self._now() - lease)
-                .returning(col(ReplicaRow.id))
+                sa.delete(REPLICAS)
+                .where(REPLICAS.c.id != self.id, REPLICAS.c.beat_at < self._now() - lease)
+                .returning(REPLICAS.c.id)
             )
             struck_out = list(dead.scalars())
         if struck_out:
@@ -152,3 +150,9 @@ class Replica:
     def _now(self) -> sa.ColumnElement[Any]:
         """The database's clock: replicas need not agree on the time. On SQLite nobody asks."""
         return sa.func.current_timestamp() if self._alone else sa.func.clock_timestamp()
+
+
+async def _is_alive(tx: Transaction, replica: str) -> bool:
+    """Not struck out; whether it still beats is not asked."""
+    found = await tx.connection.execute(sa.select(REPLICAS.c.id).where(REPLICAS.c.id == replica))
+    return found.first() is not None

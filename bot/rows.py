@@ -28,15 +28,6 @@ from bot.domain import (
     StepRecord,
     StepState,
 )
-from bot.tables import (
-    AuditEventRow,
-    CardRow,
-    DeploymentRow,
-    EntityRow,
-    RequestRow,
-    ServiceFragmentRow,
-    ServiceRow,
-)
 from integrations.ports import Entity
 
 FRAGMENT_LENGTH = 16
@@ -54,7 +45,7 @@ def fragments(text: str) -> set[str]:
     return {text[at : at + FRAGMENT_LENGTH] for at in range(len(text))}
 
 
-def to_request(row: RequestRow, approvals: Iterable[Approval], steps: Iterable[StepRecord]) -> Request:
+def to_request(row: Row[Any], approvals: Iterable[Approval], steps: Iterable[StepRecord]) -> Request:
     return Request(
         id=row.id,
         command=row.command,
@@ -82,7 +73,7 @@ def to_request(row: RequestRow, approvals: Iterable[Approval], steps: Iterable[S
     )
 
 
-def to_gates(row: RequestRow) -> tuple[Gate, ...]:
+def to_gates(row: Row[Any]) -> tuple[Gate, ...]:
     return tuple(Gate.model_validate(gate) for gate in row.gates)
 
 
@@ -138,7 +129,7 @@ def from_links(links: Iterable[Link]) -> list[JSON]:
     return [asdict(link) for link in links]
 
 
-def to_service(row: ServiceRow) -> Service:
+def to_service(row: Row[Any]) -> Service:
     return Service(
         name=row.name,
         team=row.team,
@@ -153,15 +144,11 @@ def to_service(row: ServiceRow) -> Service:
     )
 
 
-def from_service(service: Service) -> ServiceRow:
-    return ServiceRow(**asdict(service), search_text=searchable(service.name, service.description))
+def from_service(service: Service) -> JSON:
+    return {**asdict(service), "search_text": searchable(service.name, service.description)}
 
 
-def from_fragments(row: ServiceRow) -> list[ServiceFragmentRow]:
-    return [ServiceFragmentRow(fragment=one, service=row.name) for one in sorted(fragments(row.search_text))]
-
-
-def to_deployment(row: DeploymentRow) -> DeploymentRecord:
+def to_deployment(row: Row[Any]) -> DeploymentRecord:
     return DeploymentRecord(
         service=row.service,
         environment=row.environment,
@@ -174,11 +161,7 @@ def to_deployment(row: DeploymentRow) -> DeploymentRecord:
     )
 
 
-def from_deployment(record: DeploymentRecord) -> DeploymentRow:
-    return DeploymentRow(**asdict(record))
-
-
-def to_card(row: CardRow) -> Card:
+def to_card(row: Row[Any]) -> Card:
     return Card(
         id=row.id,
         request_id=row.request_id,
@@ -193,7 +176,7 @@ def to_card(row: CardRow) -> Card:
     )
 
 
-def to_event(row: AuditEventRow) -> AuditEvent:
+def to_event(row: Row[Any]) -> AuditEvent:
     return AuditEvent(
         sequence=row.sequence,
         at=row.at,
@@ -208,7 +191,7 @@ def to_event(row: AuditEventRow) -> AuditEvent:
     )
 
 
-def to_entity(row: EntityRow) -> Entity:
+def to_entity(row: Row[Any]) -> Entity:
     return Entity(
         name=row.name,
         title=row.title,
@@ -221,15 +204,15 @@ def to_entity(row: EntityRow) -> Entity:
     )
 
 
-def from_entity(entity: Entity) -> EntityRow:
-    return EntityRow(
-        name=entity.name,
-        title=entity.title,
-        description=entity.description,
-        owner=entity.owner,
-        golden_path=entity.golden_path,
-        lifecycle=entity.lifecycle,
-        links=dict(entity.links),
-        request_id=entity.request_id,
-        search_text=searchable(entity.name, entity.title, entity.description, entity.owner),
-    )
+def from_entity(entity: Entity) -> JSON:
+    return {
+        "name": entity.name,
+        "title": entity.title,
+        "description": entity.description,
+        "owner": entity.owner,
+        "golden_path": entity.golden_path,
+        "lifecycle": entity.lifecycle,
+        "links": dict(entity.links),
+        "request_id": entity.request_id,
+        "search_text": searchable(entity.name, entity.title, entity.description, entity.owner),
+    }

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot import audit, halts, inbox, lifecycle, outbox, queries, records, sqlite_log, trail
 from bot.database import (
@@ -43,7 +43,7 @@ from bot.halts import Word
 from bot.intake import Intake
 from bot.lifecycle import Ballot, CardTarget, NewRequest, Opened, Proposal
 from bot.transaction import Signals, Transaction, no_request
-from bot.writer import GroupWriter, translated
+from bot.writer import GroupWriter, Shared, translated
 from integrations.ports import Entity
 
 __all__ = [
@@ -81,7 +81,6 @@ class Store:
         self._intake = intake
         self._clock = clock
         self._signals = Signals()
-        self._sessions = async_sessionmaker(engines.reader, expire_on_commit=False)
 
     @classmethod
     @asynccontextmanager
@@ -93,9 +92,8 @@ class Store:
                 stack.enter_context(file_lock(sqlite_file(address), wait_seconds=LOCK_WAIT_SECONDS))
             engines = await stack.enter_async_context(open_engines(address))
             await _refuse_other_schema(engines)
-            sessions = async_sessionmaker(engines.writer, expire_on_commit=False)
             lock = FairLock()
-            writer = await stack.enter_async_context(GroupWriter(sessions, lock))
+            writer = await stack.enter_async_context(GroupWriter(engines.writer, lock))
             intake = await stack.enter_async_context(Intake.open(engines.direct, lock, clock=clock))
             glance = await stack.enter_async_context(Glance.open(engines.glance))
             store = cls(engines, writer, glance, intake, clock=clock)
@@ -110,8 +108,7 @@ class Store:
         """Beside a running bot: no lock is taken, and the database itself refuses every write. Raises StartError."""
         async with open_engines(async_url(url)) as opened:
             await _refuse_other_schema(opened)
-            sessions = async_sessionmaker(opened.reader, expire_on_commit=False)
-            async with GroupWriter(sessions, FairLock()) as writer, Glance.open(opened.glance) as glance:
+            async with GroupWriter(opened.reader, FairLock()) as writer, Glance.open(opened.glance) as glance:
                 read_only = replace(opened, writer=opened.reader)
                 yield cls(read_only, writer, glance, clock=clock)
 
@@ -132,22 +129,22 @@ class Store:
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run `work` in the next shared transaction and return once it is committed."""
 
-        async def in_session(session: AsyncSession) -> T:
+        async def in_turn(shared: Shared) -> T:
             # The clock is read when the work's turn has come, so that times grow with the sequence of events.
-            async with Transaction.join(session, self._clock(), signals=self._signals) as tx:
+            async with Transaction.join(shared, self._clock(), signals=self._signals) as tx:
                 return await work(tx)
 
-        return await self._writer.submit(in_session)
+        return await self._writer.submit(in_turn)
 
     @asynccontextmanager
-    async def _read(self) -> AsyncIterator[AsyncSession]:
-        async with translated(), self._sessions() as session, session.begin():
-            yield session
+    async def _read(self) -> AsyncIterator[AsyncConnection]:
+        async with translated(), self._engines.reader.begin() as connection:
+            yield connection
 
     async def ping(self) -> None:
         """Raises TemporaryBackendError when the database does not answer."""
-        async with self._read() as session:
-            await session.execute(sa.select(1))
+        async with self._read() as connection:
+            await connection.execute(sa.select(1))
 
     # ------------------------------------------------------------ requests: writing
 
@@ -224,12 +221,12 @@ class Store:
         return request
 
     async def find_request(self, request_id: str) -> Request | None:
-        async with self._read() as session:
-            return await queries.find_request(session, request_id)
+        async with self._read() as connection:
+            return await queries.find_request(connection, request_id)
 
     async def find_active(self, active_key: str) -> Request | None:
-        async with self._read() as session:
-            return await queries.find_active(session, active_key)
+        async with self._read() as connection:
+            return await queries.find_active(connection, active_key)
 
     async def list_requests(
         self,
@@ -242,9 +239,9 @@ class Store:
         before: str = "",
         limit: int = 20,
     ) -> Sequence[Request]:
-        async with self._read() as session:
+        async with self._read() as connection:
             return await queries.list_requests(
-                session,
+                connection,
                 requester=requester,
                 service=service,
                 teams=teams,
@@ -256,13 +253,13 @@ class Store:
 
     async def list_claimable(self, replica: str) -> list[RunId]:
         """Every run to be made that no other living replica carries out."""
-        async with self._read() as session:
-            return await queries.list_claimable(session, replica)
+        async with self._read() as connection:
+            return await queries.list_claimable(connection, replica)
 
     async def unplanned(self, *, older_than: datetime, limit: int = 100) -> list[Request]:
         """Requests whose planning was cut off: they were acknowledged and are planned again."""
-        async with self._read() as session:
-            return await queries.list_unplanned(session, older_than=older_than, limit=limit)
+        async with self._read() as connection:
+            return await queries.list_unplanned(connection, older_than=older_than, limit=limit)
 
     # ------------------------------------------------------------ cards
 
@@ -271,7 +268,8 @@ class Store:
 
         async def add(tx: Transaction) -> Card:
             await tx.request_row(request_id)
-            return (await outbox.add_cards(tx, request_id, [(kind, channel_id)]))[0]
+            await outbox.add_cards(tx, request_id, [(kind, channel_id)])
+            return await outbox.read(tx, outbox.card_id(request_id, kind, channel_id))
 
         return await self.write(add)
 
@@ -301,8 +299,8 @@ class Store:
         await self.write(lambda tx: outbox.card_failed(tx, card_id, gone=gone, retry_at=retry_at))
 
     async def list_cards(self, request_id: str) -> list[Card]:
-        async with self._read() as session:
-            return await queries.list_cards(session, request_id)
+        async with self._read() as connection:
+            return await queries.list_cards(connection, request_id)
 
     # ------------------------------------------------------------ what exists
 
@@ -314,8 +312,8 @@ class Store:
     async def list_services(
         self, *, text: str = "", teams: Sequence[str] = (), after: str = "", limit: int = 20
     ) -> Sequence[Service]:
-        async with self._read() as session:
-            return await queries.list_services(session, text=text, teams=teams, after=after, limit=limit)
+        async with self._read() as connection:
+            return await queries.list_services(connection, text=text, teams=teams, after=after, limit=limit)
 
     async def last_deployment(self, service: str, environment: str) -> DeploymentRecord | None:
         return next(iter(await self.list_deployments(service, environment, limit=1)), None)
@@ -323,19 +321,19 @@ class Store:
     async def list_deployments(
         self, service: str, environment: str, *, limit: int = 10
     ) -> Sequence[DeploymentRecord]:
-        async with self._read() as session:
-            return await queries.list_deployments(session, service, environment, limit=limit)
+        async with self._read() as connection:
+            return await queries.list_deployments(connection, service, environment, limit=limit)
 
     async def put_entity(self, entity: Entity) -> None:
         await self.write(lambda tx: records.put_entity(tx, entity))
 
     async def find_entity(self, name: str) -> Entity | None:
-        async with self._read() as session:
-            return await queries.find_entity(session, name)
+        async with self._read() as connection:
+            return await queries.find_entity(connection, name)
 
     async def search_entities(self, text: str, *, limit: int) -> Sequence[Entity]:
-        async with self._read() as session:
-            return await queries.search_entities(session, text, limit=limit)
+        async with self._read() as connection:
+            return await queries.search_entities(connection, text, limit=limit)
 
     async def delete_entity(self, name: str) -> None:
         await self.write(lambda tx: records.delete_entity(tx, name))
@@ -353,9 +351,9 @@ class Store:
         steps: bool = True,
         limit: int = 20,
     ) -> Sequence[AuditEvent]:
-        async with self._read() as session:
+        async with self._read() as connection:
             return await queries.list_audit(
-                session,
+                connection,
                 service=service,
                 actor=actor,
                 request_id=request_id,
@@ -366,8 +364,8 @@ class Store:
             )
 
     async def audit_head(self) -> audit.Head:
-        async with self._read() as session:
-            return await queries.audit_head(session)
+        async with self._read() as connection:
+            return await queries.audit_head(connection)
 
     def walk_audit(self, *, after: int = 0, batch: int = 500) -> AsyncIterator[AuditEvent]:
         """Every event after `after` that is recorded when the walk begins, oldest first, in constant memory."""

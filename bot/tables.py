@@ -1,4 +1,7 @@
-"""The tables, as SQLModel classes: private to the store and its transactions, which hand out domain values instead.
+"""The tables, declared as SQLModel classes: private to the store and its transactions, which hand out domain values instead.
+
+Who reads or writes them executes statements on the tables at the end of this file; no class here is ever instantiated
+(docs/decisions/0011-statements-instead-of-sessions.md).
 
 Three rules hold for every column. Moments are aware datetimes and come back in UTC. JSON is stored as its canonical text,
 so that what was hashed is what is read. Texts that are sorted or compared use the byte order on both engines, because
@@ -12,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Boolean, DateTime, Index, Integer, Text, TypeDecorator, text
+from sqlalchemy import Table as SchemaTable
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -303,3 +307,23 @@ class ReplicaRow(Table, table=True):
     __tablename__ = "replicas"
     id: str = Field(primary_key=True, sa_type=KEY)
     beat_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+def _table(declared: type[Table]) -> SchemaTable:
+    table: SchemaTable = declared.__table__  # type: ignore[attr-defined]
+    return table
+
+
+SERVICES = _table(ServiceRow)
+FRAGMENTS = _table(ServiceFragmentRow)
+DEPLOYMENTS = _table(DeploymentRow)
+REQUESTS = _table(RequestRow)
+APPROVALS = _table(ApprovalRow)
+STEPS = _table(StepRow)
+CARDS = _table(CardRow)
+EVENTS = _table(AuditEventRow)
+HEAD = _table(AuditHeadRow)
+ENTITIES = _table(EntityRow)
+INBOX = _table(InboxRow)
+HOOK_DELIVERIES = _table(HookDeliveryRow)
+REPLICAS = _table(ReplicaRow)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot import audit, queries, stored_chain
 from bot.database import DamagedError
@@ -19,14 +19,14 @@ from bot.writer import translated
 
 PAGES_AT_ONCE = 20
 """How many pages are checked for one visit to a thread."""
-Read = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+Read = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 
 
 async def walk(read: Read, *, after: int, batch: int) -> AsyncIterator[AuditEvent]:
     upto = (await _head(read)).sequence
     while after < upto:
-        async with read() as session:
-            page = await queries.audit_page(session, after=after, upto=upto, limit=batch)
+        async with read() as connection:
+            page = await queries.audit_page(connection, after=after, upto=upto, limit=batch)
         if not page:
             return
         for event in page:
@@ -78,5 +78,5 @@ async def _stored(engine: Engine, *, after: int, upto: int, limit: int) -> list[
 
 
 async def _head(read: Read) -> audit.Head:
-    async with read() as session:
-        return await queries.audit_head(session)
+    async with read() as connection:
+        return await queries.audit_head(connection)

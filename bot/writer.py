@@ -11,21 +11,39 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.database import damaged, is_outage, unavailable
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.fair_lock import FairLock
 
 T = TypeVar("T")
-Work = Callable[[AsyncSession], Awaitable[T]]
 
 BATCH_SECONDS = 0.02
 """After so long nobody joins any more: many share a commit, and whoever waits for the lock waits for little."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The transaction of everybody who writes now."""
+
+    connection: AsyncConnection
+    told: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def after_commit(self, name: str, tell: Callable[[], None]) -> None:
+        """Call it, once for a name, when the transaction has ended; after a rollback that is a harmless false alarm."""
+        self.told[name] = tell
+
+    def ended(self) -> None:
+        for tell in self.told.values():
+            tell()
+
+
+Work = Callable[[Shared], Awaitable[T]]
 
 
 @dataclass
@@ -48,8 +66,8 @@ class _Job:
 class GroupWriter:
     """The one who writes. `submit` returns when the work is committed; use it inside `async with`."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], lock: FairLock) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine, lock: FairLock) -> None:
+        self._engine = engine
         self._lock = lock
         self._jobs: deque[_Job] = deque()
         self._arrived = asyncio.Event()
@@ -92,17 +110,26 @@ class GroupWriter:
     async def _commit(self) -> None:
         batch: list[_Job] = []
         try:
-            async with self._sessions() as session, session.begin():
-                await self._work(session, batch)
+            async with self._engine.connect() as connection:
+                shared = Shared(connection)
+                try:
+                    async with connection.begin():
+                        await self._work(shared, batch)
+                finally:
+                    shared.ended()
         except Exception as error:  # noqa: BLE001
             # Nothing is swallowed: every caller of the batch hears of it, and the writer goes on for those who come next.
             failure = translate(error)
+            if not batch:
+                # Not even the transaction could be begun: that is said to everybody who waited for it.
+                batch.extend(self._jobs)
+                self._jobs.clear()
             for job in batch:
                 job.error = failure
         for job in batch:
             job.settle()
 
-    async def _work(self, session: AsyncSession, batch: list[_Job]) -> None:
+    async def _work(self, shared: Shared, batch: list[_Job]) -> None:
         """Whoever waits, and whoever comes meanwhile, as long as the transaction is young."""
         loop = asyncio.get_running_loop()
         closes_at = loop.time() + BATCH_SECONDS
@@ -112,22 +139,20 @@ class GroupWriter:
                 continue
             batch.append(job)
             # One that is alone needs no savepoint: when it fails, everything that is rolled back is its own.
-            await (_attempt if self._jobs or len(batch) > 1 else _do)(session, job)
+            await (_attempt if self._jobs or len(batch) > 1 else _do)(shared, job)
             # Statements may run in place (bot.sqlite_in_place): others have a turn between two writers.
             await asyncio.sleep(0)
 
 
-async def _do(session: AsyncSession, job: _Job) -> None:
-    job.result = await job.work(session)
+async def _do(shared: Shared, job: _Job) -> None:
+    job.result = await job.work(shared)
 
 
-async def _attempt(session: AsyncSession, job: _Job) -> None:
+async def _attempt(shared: Shared, job: _Job) -> None:
     """Do one writer's work in a savepoint. Raises only what makes the whole transaction worthless."""
     try:
-        async with session.begin_nested():
-            # Rows are changed by statements too, which the session does not see: nobody begins with what another has read.
-            session.expunge_all()
-            await _do(session, job)
+        async with shared.connection.begin_nested():
+            await _do(shared, job)
     except Exception as error:
         if is_outage(error):
             # A full disk, a lost connection, a lock that never came: SQLite may have rolled back everything by itself, and

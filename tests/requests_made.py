@@ -17,8 +17,11 @@ from bot.domain import (
     plan_hash,
 )
 from bot.store import Ballot, CardTarget, NewRequest, Proposal, Store
+from bot.transaction import LatestRun
 
 ALICE, LENA, OMAR = "UALICE", "ULENA", "UOMAR"
+SUBJECT = LatestRun(id="r0", run=1, replica="", service="", environment="")
+"""What facts are added for, where no request is needed."""
 
 
 def new_request(request_id: str = "r1", **changes: Any) -> NewRequest:

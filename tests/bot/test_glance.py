@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from database import Clock, PostgreSQL
+from requests_made import SUBJECT
 
 from bot.domain import Service
 from bot.records import Record, apply_record
 from bot.store import Store
-from bot.tables import RequestRow
 from bot.transaction import Transaction
 
 NAMES = [f"service-{n}" for n in range(20)]
@@ -34,7 +34,7 @@ async def add(store: Store, clock: Clock) -> list[Service]:
 
     async def work(tx: Transaction) -> None:
         for service in services:
-            await apply_record(tx, RequestRow(id="r0", service="", environment=""), Record(service=service))
+            await apply_record(tx, SUBJECT, Record(service=service))
 
     await store.write(work)
     return services

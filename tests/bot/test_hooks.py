@@ -15,7 +15,7 @@ import people_made as made
 import pytest
 from database import Clock
 from fake_backends import FakeBackends, FakeCodeHost, FakeDelivery, sha
-from requests_made import new_request, proposal
+from requests_made import SUBJECT, new_request, proposal
 
 from bot import inbox, web
 from bot.domain import DeploymentRecord, Record, RequestState, Service
@@ -26,7 +26,6 @@ from bot.observing import Observer
 from bot.records import apply_record
 from bot.schedule import KEEP_HEARD
 from bot.store import Store
-from bot.tables import RequestRow
 from bot.tasks import Tasks
 from bot.transaction import Transaction
 from integrations._argocd_hook import ArgoHooks
@@ -157,7 +156,7 @@ async def add_service(store: Store) -> None:
             name="orders", team="orders", golden_path="python-service", description="", database="none",
             repository_url="", web_url="", created_by="U1", created_at=tx.now, request_id="r0",
         )  # fmt: skip
-        await apply_record(tx, RequestRow(id="r0", service="", environment=""), Record(service=service))
+        await apply_record(tx, SUBJECT, Record(service=service))
 
     await store.write(add)
 

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 from database import PostgreSQL
 from forking import Forked, Forker
-from sqlmodel import col
 from toy_bot import ENDED, ToyBot, utc_now
 from toy_world import World, toy_plan
 
@@ -25,7 +24,7 @@ from bot.domain import RequestState, RunId
 from bot.errors import ConflictError
 from bot.replicas import FENCED_EXIT_CODE, Replica
 from bot.store import Store
-from bot.tables import ReplicaRow, RequestRow
+from bot.tables import REPLICAS, REQUESTS
 
 SECONDS = 60.0
 
@@ -83,11 +82,9 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
         people = ToyBot(store, engine=None)  # type: ignore[arg-type]
         await people.request(toy_plan())
         await people.until(lambda one: any(step.detail == "waiting for go" for step in one.steps))
-        (owner,) = await column(store, sa.select(col(RequestRow.replica)))
+        (owner,) = await column(store, sa.select(REQUESTS.c.replica))
         taken_over = (
-            sa.select(sa.func.count())
-            .select_from(RequestRow)
-            .where(col(RequestRow.replica).not_in([owner, ""]))
+            sa.select(sa.func.count()).select_from(REQUESTS).where(REQUESTS.c.replica.not_in([owner, ""]))
         )
         async with replica(forker, url, tmp_path) as second:
             match fate:
@@ -111,7 +108,7 @@ async def test_a_lost_replicas_run_goes_on_in_another_one(
         events = await people.events()
         assert events.count("step.started") == events.count("step.done") == 3
         assert (await store.verify_audit()).first_bad is None
-        left = await rows(store, sa.select(sa.func.count()).select_from(ReplicaRow))
+        left = await rows(store, sa.select(sa.func.count()).select_from(REPLICAS))
         assert left == 0
 
 
@@ -179,10 +176,10 @@ async def test_a_process_that_has_the_file_alone_takes_the_others_for_dead(
     file = shutil.copy(migrated_sqlite_file, tmp_path / "bot.db")
     async with Store.open(f"sqlite:///{file}", clock=utc_now) as store:
         async with store.engine.begin() as connection:
-            await connection.execute(sa.insert(ReplicaRow).values(id="dead", beat_at=utc_now()))
+            await connection.execute(sa.insert(REPLICAS).values(id="dead", beat_at=utc_now()))
         replica = Replica(store, lease_seconds=60)
         async with replica.registered():
-            assert await column(store, sa.select(col(ReplicaRow.id))) == [replica.id]
+            assert await column(store, sa.select(REPLICAS.c.id)) == [replica.id]
 
 
 async def test_the_silent_are_struck_out_and_end_when_they_find_out(url: str) -> None:
@@ -193,12 +190,12 @@ async def test_the_silent_are_struck_out_and_end_when_they_find_out(url: str) ->
         async with silent.registered(), watching.registered():
             late = sa.func.clock_timestamp() - sa.literal(timedelta(minutes=5), sa.Interval())
             async with store.engine.begin() as connection:
-                mine = sa.update(ReplicaRow).where(col(ReplicaRow.id) == silent.id)
+                mine = sa.update(REPLICAS).where(REPLICAS.c.id == silent.id)
                 await connection.execute(mine.values(beat_at=late))
             assert await watching.strike_out_the_dead() == [], (
                 "whoever has just come lets the others beat first"
             )
-            await until(lambda: rows(store, sa.select(sa.func.count() == 1).select_from(ReplicaRow)))
+            await until(lambda: rows(store, sa.select(sa.func.count() == 1).select_from(REPLICAS)))
             await silent.beat()
 
     assert ended

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 from database import Clock
-from requests_made import ALICE, LENA, awaiting, ballot, new_request, queued
-from sqlmodel import col
+from requests_made import ALICE, LENA, SUBJECT, awaiting, ballot, new_request, queued
 
 from bot import queries
 from bot.domain import DeploymentRecord, Record, Service
@@ -17,14 +16,14 @@ from bot.errors import TemporaryBackendError
 from bot.records import apply_record
 from bot.rows import searchable
 from bot.store import Store
-from bot.tables import RequestRow, ServiceFragmentRow
+from bot.tables import FRAGMENTS
 from bot.transaction import Transaction
 from integrations.ports import Entity
 
 
 async def add_services(store: Store, clock: Clock, *names: str, team: str = "orders") -> None:
     async def add(tx: Transaction) -> None:
-        row = RequestRow(id="r0", service="", environment="")
+        row = SUBJECT
         for name in names:
             service = Service(
                 name=name,
@@ -172,15 +171,13 @@ async def test_a_service_that_was_taken_back_leaves_nothing_to_find(store: Store
     await add_services(store, clock, "orders", "billing")
 
     async def forget(tx: Transaction) -> None:
-        await apply_record(
-            tx, RequestRow(id="r0", service="", environment=""), Record(forget_service="orders")
-        )
+        await apply_record(tx, SUBJECT, Record(forget_service="orders"))
 
     await store.write(forget)
 
     assert [one.name for one in await store.list_services(text="r")] == ["billing"]
     async with store.engine.connect() as connection:
-        known = await connection.scalars(sa.select(col(ServiceFragmentRow.service)).distinct())
+        known = await connection.scalars(sa.select(FRAGMENTS.c.service).distinct())
         assert known.all() == ["billing"]
 
 

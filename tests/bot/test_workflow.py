@@ -30,7 +30,7 @@ from bot.domain import (
 from bot.errors import BackendErrorKind, PermanentBackendError
 from bot.replanned import Changed, CouldNotAsk, Refused, Replanned, Same
 from bot.store import Store
-from bot.tables import RequestRow
+from bot.tables import REQUESTS
 
 
 @pytest.fixture
@@ -388,7 +388,7 @@ async def test_a_run_during_which_too_many_processes_died_is_stopped(
         await ToyBot(store, engine=None).request(toy_plan())  # type: ignore[arg-type]
         async with store.engine.begin() as connection:
             # As if a replica had claimed it and was killed.
-            await connection.execute(sa.update(RequestRow).values(replica="dead"))
+            await connection.execute(sa.update(REQUESTS).values(replica="dead"))
     async with toy_bot(
         database_url, toy_command(world), tuning=replace(QUICK, most_deaths=most_deaths)
     ) as bot:

@@ -16,6 +16,7 @@ from bot.errors import ConflictError, TemporaryBackendError
 from bot.migrating import migrate
 from bot.store import Store
 from bot.transaction import Transaction
+from bot.writer import Shared
 
 
 class Commits:
@@ -44,9 +45,8 @@ async def test_fifty_writers_share_few_commits_and_leave_one_chain(store: Store)
 async def test_writers_and_the_engines_transactions_leave_one_chain_without_gaps(store: Store) -> None:
     async def engine_transaction(n: int) -> None:
         async with (
-            sa.ext.asyncio.AsyncSession(store.engine) as session,
-            session.begin(),
-            Transaction.join(session, store._clock(), signals=store._signals) as tx,
+            store.engine.begin() as connection,
+            Transaction.join(Shared(connection), store._clock(), signals=store._signals) as tx,
         ):
             await tx.record(Fact(event="engine.wrote", actor="system", data={"n": n}))
 
@@ -84,7 +84,7 @@ async def test_one_failing_writer_harms_nobody_else(store: Store) -> None:
 
     async def breaks_a_rule_of_the_database(tx: Transaction) -> None:
         await tx.record(Fact(event="never.happened", actor=ALICE))
-        await tx.session.execute(sa.text("INSERT INTO inbox VALUES (NULL, NULL, NULL)"))
+        await tx.connection.execute(sa.text("INSERT INTO inbox VALUES (NULL, NULL, NULL)"))
 
     results = await asyncio.gather(
         store.open_request(new_request("r1")),
@@ -107,7 +107,7 @@ async def test_nobody_is_shown_a_row_as_another_writer_of_the_same_commit_has_re
         raise ValueError(row.outcome)
 
     async def changes(tx: Transaction) -> None:
-        await tx.session.execute(sa.text("UPDATE requests SET outcome = 'changed'"))
+        await tx.connection.execute(sa.text("UPDATE requests SET outcome = 'changed'"))
 
     async def reads(tx: Transaction) -> str:
         return (await tx.request_row("r1")).outcome
@@ -122,7 +122,7 @@ async def test_nobody_is_shown_a_row_as_another_writer_of_the_same_commit_has_re
 async def test_a_broken_unique_rule_is_somebody_being_faster(store: Store) -> None:
     async def twice(tx: Transaction) -> None:
         for _ in range(2):
-            await tx.session.execute(
+            await tx.connection.execute(
                 sa.text("INSERT INTO inbox VALUES ('key', :at, '')"),
                 {"at": "2026-01-01 00:00:00" if store.engine.dialect.name == "sqlite" else tx.now},
             )
@@ -160,6 +160,22 @@ async def test_work_in_progress_is_finished_although_its_caller_gave_up(store: S
         await task
     await store.open_request(new_request())
     assert [one.event for one in await store.list_audit()] == ["request.opened", "slow.wrote"]
+
+
+async def test_a_database_that_went_away_is_said_to_everybody_who_waits(
+    postgresql: PostgreSQL, clock: Clock
+) -> None:
+    async def nothing(_: Transaction) -> None:
+        pass
+
+    url = postgresql.create()
+    async with Store.open(url, clock=clock) as store:
+        await store.write(nothing)
+        postgresql.drop(url)
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(*(store.write(nothing) for _ in range(3)), return_exceptions=True)
+
+    assert [type(one) for one in found] == [TemporaryBackendError] * 3
 
 
 async def test_closing_commits_what_was_submitted_and_refuses_what_comes_later(

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from stage import Stage, request_id
 
 from bot.rows import fragments
-from bot.tables import ServiceFragmentRow, ServiceRow
+from bot.tables import FRAGMENTS, SERVICES
 from playground.actor import buttons, view_text
 
 
@@ -92,10 +92,10 @@ async def _service(house: Stage, name: str) -> None:
         "request_id": "r-1",
         "search_text": name,
     }
-    async with house.bot.store.engine.begin() as session:
-        await session.execute(insert(ServiceRow).values(**values))
+    async with house.bot.store.engine.begin() as connection:
+        await connection.execute(insert(SERVICES).values(**values))
         found = [{"fragment": one, "service": name} for one in fragments(name)]
-        await session.execute(insert(ServiceFragmentRow).values(found))
+        await connection.execute(insert(FRAGMENTS).values(found))
 
 
 async def test_golden_paths_are_listed_with_what_they_ask_and_a_button(house: Stage) -> None:
