@@ -2,8 +2,8 @@
 
 The usual asynchronous driver sends each statement to a thread and back, four times for a SELECT: a fiftieth of a millisecond of work
 in a fifth of a millisecond of switching. Here a dialect of SQLAlchemy's own speaks to the standard library's module. A read in this
-bot is a page entered by an index, so it may be made in place; BEGIN IMMEDIATE and the COMMIT of what was written may take seconds
-(docs/decisions/0009-sqlite-in-place.md).
+bot is a page entered by an index, so it may be made in place; the COMMIT of what was written may take seconds, and so may a BEGIN
+IMMEDIATE that finds the lock taken (docs/decisions/0009-sqlite-in-place.md).
 """
 
 from __future__ import annotations
@@ -69,8 +69,28 @@ class _Connection(sqlite3.Connection):
         super().close()
 
     def begin_immediate(self, begin: Callable[[], object]) -> None:
-        self.in_thread(begin)
+        """Writers of this process take turns before they come here, so the lock is free unless somebody else has the file open."""
+        if not self._begun_at_once(begin):
+            self.in_thread(begin)
         self._writes = True
+
+    def _begun_at_once(self, begin: Callable[[], object]) -> bool:
+        patience = self._plainly("PRAGMA busy_timeout").fetchone()[0]
+        self._plainly("PRAGMA busy_timeout=0")
+        try:
+            begin()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        else:
+            return True
+        finally:
+            self._plainly(f"PRAGMA busy_timeout={patience}")
+
+    def _plainly(self, pragma: str) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = super().cursor(sqlite3.Cursor)
+        return cursor.execute(pragma)
 
     def in_thread(self, call: Callable[[], object]) -> None:
         """Called by SQLAlchemy within a greenlet of the loop's, which goes on meanwhile."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,8 +15,10 @@ import sqlalchemy as sa
 from database import Clock, PostgreSQL
 from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.database import async_url, file_lock, open_engines, sync_url
+from bot.database import async_url, file_lock, look_before_lending, open_engines, sync_url
+from bot.domain import RequestState
 from bot.errors import StartError, TemporaryBackendError
 from bot.migrating import migrate
 from bot.store import Store
@@ -196,7 +201,7 @@ async def test_lost_connections_are_said_and_replaced(postgresql: PostgreSQL, cl
 
     async def cut_off(tx: Transaction) -> None:
         postgresql.execute(kill)
-        await tx.session.execute(sa.text("SELECT 1"))
+        await tx.connection.execute(sa.text("SELECT 1"))
 
     async with Store.open(url, clock=clock) as store:
         with pytest.raises(TemporaryBackendError, match="cannot be reached"):
@@ -208,3 +213,38 @@ async def test_lost_connections_are_said_and_replaced(postgresql: PostgreSQL, cl
         assert (await store.open_request(new_request("r3"))).created
         found = await store.verify_audit()
         assert (found.ok, found.count) == (True, 2)
+
+
+async def test_a_connection_that_was_unused_for_long_is_asked_before_it_is_lent(
+    postgresql: PostgreSQL,
+) -> None:
+    """It was cut off and has not noticed: nothing was read from its socket since."""
+    url = postgresql.create()
+    engine = create_async_engine(async_url(url))
+    look_before_lending(engine.sync_engine, unused_seconds=0.0)
+    try:
+        async with engine.connect() as connection:
+            first = await connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        postgresql.execute(f"SELECT pg_terminate_backend({first}, 5000)")
+        async with engine.connect() as connection:
+            assert await connection.scalar(sa.text("SELECT pg_backend_pid()")) != first
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.timeout(15)  # Half of what SQLite waits for a lock.
+async def test_a_database_whose_lock_somebody_else_holds_stops_nobody_but_writers(
+    tmp_path: Path, clock: Clock
+) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    migrate(url)
+    async with Store.open(url, clock=clock) as store:
+        await store.open_request(new_request("r1"))
+        with closing(sqlite3.connect(tmp_path / "bot.db", isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")
+            writing = asyncio.create_task(store.cancel("r1", actor="U1", version=1))
+            async with asyncio.timeout(5):
+                assert (await store.get_request("r1")).state is RequestState.PLANNING
+            assert not writing.done()
+            somebody.execute("COMMIT")
+        assert (await writing).state is RequestState.CANCELLED
