@@ -51,7 +51,7 @@ _GONE = frozenset(
     {"message_not_found", "is_inactive", "cant_update_message", "edit_window_closed", "is_archived"}
 )
 _NOT_HERE = frozenset(
-    {"not_in_channel", "channel_not_found", "is_archived"}
+    {"not_in_channel", "channel_not_found", "is_archived", "user_not_found"}
     | {"restricted_action", "restricted_action_read_only_channel", "restricted_action_thread_only_channel"}
 )
 _PERHAPS_DONE = frozenset({"", "internal_error", "fatal_error", "service_unavailable", "request_timeout"})

@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 PASSING = frozenset(
-    {"ratelimited", "service_unavailable", "internal_error", "fatal_error", "request_timeout"}
+    {"", "ratelimited", "service_unavailable", "internal_error", "fatal_error", "request_timeout"}
 )
-"""Refusals that say nothing about the token (docs of auth.test)."""
+"""Refusals that say nothing about the token (docs of auth.test); empty: the answer was none of Slack's, such as a proxy's page."""
 AWAY = (aiohttp.ClientError, TimeoutError)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,9 @@ def damaged(error: Exception) -> DamagedError | None:
 
 
 def _is_damage(error: Exception) -> bool:
+    if isinstance(error, JSONDecodeError):
+        # A column of JSON holds something else: it was written past the bot.
+        return True
     if not isinstance(error, DBAPIError):
         return False
     code = getattr(error.orig, "sqlite_errorcode", None)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import Any, Self, TypeVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -175,5 +176,5 @@ async def translated() -> AsyncIterator[None]:
     """What the database raises inside leaves in our words."""
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, JSONDecodeError) as error:
         raise translate(error) from error

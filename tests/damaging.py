@@ -1,13 +1,17 @@
-"""Databases that are really damaged: a page of the audit trail is overwritten in the file itself."""
+"""Databases that are really damaged: a page of the audit trail is overwritten in the file itself, or a row past the bot."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import sqlalchemy as sa
 from database import Clock, PostgreSQL
 
 from bot.audit import Fact
@@ -68,3 +72,15 @@ async def damage_postgresql(server: PostgreSQL, url: str, clock: Clock) -> Damag
         )
     file = Path(folder) / "base" / str(oid) / Path(path).name
     return Damaged(server.url("damaged"), overwrite_page(file, 8192, holding=MIDDLE))
+
+
+@asynccontextmanager
+async def tampering(store: Store) -> AsyncIterator[Any]:
+    """A connection of somebody who may do anything to the database, triggers included."""
+    async with store.engine.begin() as connection:
+        if store.engine.dialect.name == "sqlite":
+            for trigger in ("no_update", "no_delete", "no_replace"):
+                await connection.execute(sa.text(f"DROP TRIGGER audit_events_{trigger}"))
+        else:
+            await connection.execute(sa.text("ALTER TABLE audit_events DISABLE TRIGGER ALL"))
+        yield connection

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from damaging import tampering
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from requests_made import ALICE, awaiting, ballot, new_request
@@ -274,18 +273,6 @@ def test_a_plan_keeps_its_hash_through_storage_and_in_any_key_order(
 
 
 # ---------------------------------------------------------------- in the database
-
-
-@asynccontextmanager
-async def tampering(store: Store) -> AsyncIterator[Any]:
-    """A connection of somebody who may do anything to the database, triggers included."""
-    async with store.engine.begin() as connection:
-        if store.engine.dialect.name == "sqlite":
-            for trigger in ("no_update", "no_delete", "no_replace"):
-                await connection.execute(sa.text(f"DROP TRIGGER audit_events_{trigger}"))
-        else:
-            await connection.execute(sa.text("ALTER TABLE audit_events DISABLE TRIGGER ALL"))
-        yield connection
 
 
 async def test_the_recorded_chain_is_checked_page_by_page(store: Store) -> None:

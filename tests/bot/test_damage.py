@@ -6,7 +6,8 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
-from damaging import EVENTS, Damaged, damage_postgresql, damage_sqlite
+import sqlalchemy as sa
+from damaging import EVENTS, Damaged, damage_postgresql, damage_sqlite, tampering, write_events
 from database import Clock, PostgreSQL
 
 from bot.database import DamagedError
@@ -49,3 +50,17 @@ async def test_whoever_reads_what_is_damaged_is_told_so(damaged: Damaged, clock:
 
         assert "restore the last backup" in told.value.sentence
         assert len(await store.list_audit(service="orders", limit=20)) == 20, "what is whole is still read"
+
+
+async def test_whoever_reads_what_somebody_overwrote_is_told_so(database_url: str, clock: Clock) -> None:
+    await write_events(database_url, clock)
+    async with Store.open(database_url, clock=clock) as store:
+        async with tampering(store) as connection:
+            overwritten = sa.text("UPDATE audit_events SET data = 'no JSON' WHERE sequence = 3")
+            await connection.execute(overwritten)
+
+        lines = store.export_audit(batch=1)
+        assert len([await anext(lines) for _ in range(2)]) == 2
+        with pytest.raises(DamagedError, match="database is damaged"):
+            await anext(lines)
+        assert (await store.verify_audit()).first_bad == 3

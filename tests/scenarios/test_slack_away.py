@@ -77,6 +77,19 @@ async def test_what_was_confirmed_goes_on_when_slack_is_back(tmp_path: Path) -> 
         await after.stop()
 
 
+async def test_a_page_of_a_proxy_is_no_refusal_of_the_token(tmp_path: Path) -> None:
+    async with Workspace(tmp_path).open() as slack:
+        slack.fail_call("auth.test", "html_502")
+        slack.fail_call("apps.connections.open", "html_502")
+        stage = stage_of(slack, tmp_path, World(), tmp_path / "platform.db")
+        try:
+            await stage.start(slack_away=True)
+            await slack.until_connected(timeout_seconds=PATIENCE_SECONDS)
+            assert "There is no service yet" in await stage.types("alice", "/platform services")
+        finally:
+            await stage.stop()
+
+
 async def test_a_refused_token_still_ends_the_start(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     async with workspace.open():
