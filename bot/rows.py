@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row
 
@@ -30,6 +30,8 @@ from bot.domain import (
 )
 from integrations.ports import Entity
 
+T = TypeVar("T")
+
 FRAGMENT_LENGTH = 16
 """Characters. Hardly two services share as many by chance, and a service with a long description still has a short index."""
 
@@ -45,31 +47,22 @@ def fragments(text: str) -> set[str]:
     return {text[at : at + FRAGMENT_LENGTH] for at in range(len(text))}
 
 
+def _value(kind: type[T], row: Row[Any], /, **others: Any) -> T:
+    """A domain value whose fields are columns of the same names, but for `others`."""
+    names = (field.name for field in fields(cast("Any", kind)) if field.name not in others)
+    return kind(**{name: getattr(row, name) for name in names}, **others)
+
+
 def to_request(row: Row[Any], approvals: Iterable[Approval], steps: Iterable[StepRecord]) -> Request:
-    return Request(
-        id=row.id,
-        command=row.command,
-        requester=row.requester,
-        requester_name=row.requester_name,
-        team_id=row.team_id,
-        channel_id=row.channel_id,
-        team=row.team,
-        service=row.service,
-        environment=row.environment,
-        arguments=row.arguments,
+    return _value(
+        Request,
+        row,
         state=RequestState(row.state),
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        due_at=row.due_at,
         plan=None if row.plan is None else Plan.model_validate(row.plan),
         gates=to_gates(row),
-        plan_hash=row.plan_hash,
         plan_changes=tuple(row.plan_changes),
         approvals=tuple(approvals),
         steps=tuple(steps),
-        outcome=row.outcome,
-        run=row.run,
     )
 
 
@@ -82,35 +75,12 @@ def from_gates(gates: Sequence[Gate]) -> list[JSON]:
 
 
 def to_approval(row: Row[Any]) -> Approval:
-    return Approval(
-        request_id=row.request_id,
-        user_id=row.user_id,
-        decision=Decision(row.decision),
-        rule=row.rule,
-        plan_hash=row.plan_hash,
-        reason=row.reason,
-        decided_at=row.decided_at,
-    )
+    return _value(Approval, row, decision=Decision(row.decision))
 
 
 def to_step(row: Row[Any]) -> StepRecord:
-    return StepRecord(
-        request_id=row.request_id,
-        position=row.position,
-        key=row.key,
-        title=row.title,
-        state=StepState(row.state),
-        detail=row.detail,
-        error=row.error,
-        external_id=row.external_id,
-        output=row.output,
-        links=tuple(Link(**link) for link in row.links),
-        unsure=row.unsure,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        due_at=row.due_at,
-        halt=to_halt(row.halt),
-    )
+    links = tuple(Link(**link) for link in row.links)
+    return _value(StepRecord, row, state=StepState(row.state), links=links, halt=to_halt(row.halt))
 
 
 def to_halt(stored: JSON | None) -> Halt | None:
@@ -130,18 +100,7 @@ def from_links(links: Iterable[Link]) -> list[JSON]:
 
 
 def to_service(row: Row[Any]) -> Service:
-    return Service(
-        name=row.name,
-        team=row.team,
-        golden_path=row.golden_path,
-        description=row.description,
-        database=row.database,
-        repository_url=row.repository_url,
-        web_url=row.web_url,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        request_id=row.request_id,
-    )
+    return _value(Service, row)
 
 
 def from_service(service: Service) -> JSON:
@@ -149,70 +108,21 @@ def from_service(service: Service) -> JSON:
 
 
 def to_deployment(row: Row[Any]) -> DeploymentRecord:
-    return DeploymentRecord(
-        service=row.service,
-        environment=row.environment,
-        revision=row.revision,
-        ref_revision=row.ref_revision,
-        healthy=row.healthy,
-        deployed_by=row.deployed_by,
-        deployed_at=row.deployed_at,
-        request_id=row.request_id,
-    )
+    return _value(DeploymentRecord, row)
 
 
 def to_card(row: Row[Any]) -> Card:
-    return Card(
-        id=row.id,
-        request_id=row.request_id,
-        kind=CardKind(row.kind),
-        channel_id=row.channel_id,
-        ts=row.ts,
-        revision=row.revision,
-        sent_revision=row.sent_revision,
-        post_started_at=row.post_started_at,
-        attempts=row.attempts,
-        gone=row.gone,
-    )
+    return _value(Card, row, kind=CardKind(row.kind))
 
 
 def to_event(row: Row[Any]) -> AuditEvent:
-    return AuditEvent(
-        sequence=row.sequence,
-        at=row.at,
-        actor=row.actor,
-        event=row.event,
-        request_id=row.request_id,
-        service=row.service,
-        environment=row.environment,
-        data=row.data,
-        previous_hash=row.previous_hash,
-        hash=row.hash,
-    )
+    return _value(AuditEvent, row)
 
 
 def to_entity(row: Row[Any]) -> Entity:
-    return Entity(
-        name=row.name,
-        title=row.title,
-        description=row.description,
-        owner=row.owner,
-        golden_path=row.golden_path,
-        lifecycle=row.lifecycle,
-        links=row.links,
-        request_id=row.request_id,
-    )
+    return _value(Entity, row)
 
 
 def from_entity(entity: Entity) -> JSON:
-    return {
-        "name": entity.name,
-        "title": entity.title,
-        "description": entity.description,
-        "owner": entity.owner,
-        "golden_path": entity.golden_path,
-        "lifecycle": entity.lifecycle,
-        "links": dict(entity.links),
-        "request_id": entity.request_id,
-        "search_text": searchable(entity.name, entity.title, entity.description, entity.owner),
-    }
+    words = searchable(entity.name, entity.title, entity.description, entity.owner)
+    return {**vars(entity), "links": dict(entity.links), "search_text": words}
