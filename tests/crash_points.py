@@ -82,7 +82,7 @@ class Points:
                 self.reached("before", name)
 
         def given_back(_connection: Any, record: Any) -> None:
-            # A session gives its connection back before its caller goes on: nothing lies between the commit and this.
+            # A connection is given back before its caller goes on: nobody has been answered between the commit and this.
             if name := record.info.pop("committed", None):
                 self.reached("after", name)
 

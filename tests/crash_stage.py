@@ -109,6 +109,10 @@ def write_config(folder: Path) -> Path:
 # ---------------------------------------------------------------- processes
 
 
+Setting = tuple[Path | None, str]
+"""The world before a story: a copy of the state folder and the database to copy."""
+
+
 @dataclass
 class Life:
     """One process of the bot, from its start to its end."""
@@ -175,6 +179,8 @@ class Scene:
             self.move_clock(seconds)
 
     def move_clock(self, seconds: float) -> None:
+        """The bot's and Slack's: a lost post is looked for by the time at which it was begun."""
+        self.playground.clock.advance(seconds)
         moved = float(self.clock.read_text()) + seconds
         fresh = self.clock.with_suffix(".new")
         fresh.write_text(str(moved))
@@ -207,8 +213,8 @@ class Workshop:
     def state(self) -> Path:
         return self.folder / "var"
 
-    async def setting(self, name: str) -> tuple[Path | None, str]:
-        """The world before a story: a copy of the state folder and the database to copy. Empty for the first one."""
+    async def setting(self, name: str) -> Setting:
+        """Empty for the first story."""
         story = STORIES[name]
         if not story.setting:
             return None, ""
@@ -219,16 +225,14 @@ class Workshop:
         shutil.move(self.state, kept)
         return kept, url
 
-    async def play(self, name: str, before: tuple[Path | None, str], kills: tuple[str, ...]) -> Played:
+    async def play(self, name: str, before: Setting, kills: tuple[str, ...]) -> Played:
         return await self.live(STORIES[name], before, kills)
 
-    async def live(self, story: Story, before: tuple[Path | None, str], kills: tuple[str, ...]) -> Played:
+    async def live(self, story: Story, before: Setting, kills: tuple[str, ...]) -> Played:
         played, _ = await self._play(story, before, kills)
         return played
 
-    async def _play(
-        self, story: Story, before: tuple[Path | None, str], kills: tuple[str, ...]
-    ) -> tuple[Played, str]:
+    async def _play(self, story: Story, before: Setting, kills: tuple[str, ...]) -> tuple[Played, str]:
         kept, template = before
         shutil.rmtree(self.state, ignore_errors=True)
         if kept is not None:
