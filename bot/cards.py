@@ -36,7 +36,8 @@ log = structlog.get_logger(__name__)
 
 EVENT_TYPE = "platform_card"
 IDLE_SECONDS = 5.0
-BATCH = 50
+BATCH = 10
+"""Each is drawn and sent at once, and whoever else wants the event loop waits for all of them."""
 RETRY_MOST_SECONDS = 300.0
 PATIENCE_SECONDS = 5.0
 LEAD_SECONDS = 1.0

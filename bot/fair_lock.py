@@ -14,6 +14,11 @@ class FairLock:
         self._taken = False
         self._waiting: deque[Callable[[], None]] = deque()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for whoever has it now."""
+        return bool(self._waiting)
+
     def take(self, go: Callable[[], None]) -> None:
         """Call `go` when the lock is its own: at once where it is free. Whoever took it releases it."""
         if self._taken:

@@ -25,7 +25,7 @@ from bot.fair_lock import FairLock
 T = TypeVar("T")
 
 BATCH_SECONDS = 0.02
-"""After so long nobody joins any more: many share a commit, and whoever waits for the lock waits for little."""
+"""After so long nobody joins any more: many share a commit, and whoever waits for its answer waits for little."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,13 @@ class GroupWriter:
             job.settle()
 
     async def _work(self, shared: Shared, batch: list[_Job]) -> None:
-        """Whoever waits, and whoever comes meanwhile, as long as the transaction is young."""
+        """Whoever waits, and whoever comes meanwhile, as long as the transaction is young and nobody waits for the lock.
+
+        Who waits for it is an acknowledgement: a person waits, and mostly it is runs and cards that write here.
+        """
         loop = asyncio.get_running_loop()
         closes_at = loop.time() + BATCH_SECONDS
-        while self._jobs and (not batch or loop.time() < closes_at):
+        while self._jobs and (not batch or (loop.time() < closes_at and not self._lock.is_wanted)):
             job = self._jobs.popleft()
             if job.answer.cancelled():
                 continue

@@ -162,6 +162,28 @@ async def test_work_in_progress_is_finished_although_its_caller_gave_up(store: S
     assert [one.event for one in await store.list_audit()] == ["request.opened", "slow.wrote"]
 
 
+async def test_nobody_joins_a_transaction_that_an_acknowledgement_waits_for(store: Store) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(tx: Transaction) -> None:
+        started.set()
+        await go_on.wait()
+        await tx.record(Fact(event="slow.wrote", actor=ALICE))
+
+    async def late(tx: Transaction) -> None:
+        await tx.record(Fact(event="late.wrote", actor=ALICE))
+
+    first = asyncio.create_task(store.write(slow))
+    await started.wait()
+    others = [asyncio.create_task(store.open_request(new_request())), asyncio.create_task(store.write(late))]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, *others)
+
+    found = [one.event for one in reversed(await store.list_audit())]
+    assert found == ["slow.wrote", "request.opened", "late.wrote"]
+
+
 async def test_a_database_that_went_away_is_said_to_everybody_who_waits(
     postgresql: PostgreSQL, clock: Clock
 ) -> None:
