@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 TESTS ?= tests
-WORKERS ?= 2
+# Of the test suite, which waits for processes, servers and browsers a third of the time on two cores.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test bench check format manifest schema lock clean
