@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot import sqlite_in_place, sqlite_log
 from bot.errors import (
@@ -134,6 +134,18 @@ def _sqlite_engines(url: URL) -> Engines:
     event.listen(writer.sync_engine, "begin", begin_immediate)
     event.listen(reader.sync_engine, "begin", _begin_deferred)
     return Engines(writer, reader, direct, glance, bulk)
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """As `engine.begin()`, whose connection is given back by a task of its own: whoever comes before that has had a turn opens another
+    one, up to the pool's limit, each with a cache."""
+    connection = await engine.connect()
+    try:
+        async with connection.begin():
+            yield connection
+    finally:
+        await connection.close()
 
 
 def configure_sqlite(connection: Any, _record: Any) -> None:

@@ -26,6 +26,7 @@ from bot.database import (
     is_sqlite,
     open_engines,
     sqlite_file,
+    transaction,
 )
 from bot.domain import (
     AuditEvent,
@@ -138,7 +139,7 @@ class Store:
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[AsyncConnection]:
-        async with translated(), self._engines.reader.begin() as connection:
+        async with translated(), transaction(self._engines.reader) as connection:
             yield connection
 
     async def ping(self) -> None:

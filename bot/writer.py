@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.database import damaged, is_outage, unavailable
+from bot.database import damaged, is_outage, transaction, unavailable
 from bot.errors import ConflictError, TemporaryBackendError
 from bot.fair_lock import FairLock
 
@@ -38,10 +38,6 @@ class Shared:
     def after_commit(self, name: str, tell: Callable[[], None]) -> None:
         """Call it, once for a name, when the transaction has ended; after a rollback that is a harmless false alarm."""
         self.told[name] = tell
-
-    def ended(self) -> None:
-        for tell in self.told.values():
-            tell()
 
 
 Work = Callable[[Shared], Awaitable[T]]
@@ -111,13 +107,7 @@ class GroupWriter:
     async def _commit(self) -> None:
         batch: list[_Job] = []
         try:
-            async with self._engine.connect() as connection:
-                shared = Shared(connection)
-                try:
-                    async with connection.begin():
-                        await self._work(shared, batch)
-                finally:
-                    shared.ended()
+            await self._write(batch)
         except Exception as error:  # noqa: BLE001
             # Nothing is swallowed: every caller of the batch hears of it, and the writer goes on for those who come next.
             failure = translate(error)
@@ -129,6 +119,15 @@ class GroupWriter:
                 job.error = failure
         for job in batch:
             job.settle()
+
+    async def _write(self, batch: list[_Job]) -> None:
+        told: dict[str, Callable[[], None]] = {}
+        try:
+            async with transaction(self._engine) as connection:
+                await self._work(Shared(connection, told), batch)
+        finally:
+            for tell in told.values():
+                tell()
 
     async def _work(self, shared: Shared, batch: list[_Job]) -> None:
         """Whoever waits, and whoever comes meanwhile, as long as the transaction is young and nobody waits for the lock.
