@@ -17,7 +17,7 @@ from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.database import async_url, file_lock, look_before_lending, open_engines, sync_url
+from bot.database import async_url, file_lock, look_before_lending, open_engines, sync_url, transaction
 from bot.domain import RequestState
 from bot.errors import StartError, TemporaryBackendError
 from bot.migrating import migrate
@@ -248,3 +248,19 @@ async def test_a_database_whose_lock_somebody_else_holds_stops_nobody_but_writer
             assert not writing.done()
             somebody.execute("COMMIT")
         assert (await writing).state is RequestState.CANCELLED
+
+
+async def test_readers_of_a_file_who_come_together_open_one_connection(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'bot.db'}"
+    migrate(url)
+    opened: list[object] = []
+    async with open_engines(async_url(url)) as engines:
+        sa.event.listen(engines.reader.sync_engine, "connect", lambda one, _: opened.append(one))
+
+        async def read() -> None:
+            async with transaction(engines.reader) as connection:
+                await connection.execute(sa.text("SELECT 1"))
+
+        await asyncio.gather(*(read() for _ in range(20)))
+
+    assert len(opened) == 1
