@@ -4,8 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 TESTS ?= tests
-# Of the test suite, which waits for processes, servers and browsers a third of the time on two cores.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test bench check format manifest schema lock clean

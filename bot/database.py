@@ -34,8 +34,6 @@ from bot.errors import (
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for the other one (the engine's own connections write to the same file)."""
 FROZEN_SECONDS = 15
-UNUSED_SECONDS = 60.0
-"""A connection that nobody used for so long may have been forgotten by what lies between: it is asked before it is lent."""
 VERSION_TABLE = "schema_revision"
 _OUTAGES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
 """Classes of SQLSTATE that say nothing of the statement: connection, login, no such database, deadlock, resources, locks,
@@ -186,10 +184,10 @@ def _postgresql_engines(url: URL) -> Engines:
     # A process that is frozen in the middle of a transaction must not hold the writers' lock for as long as it is frozen.
     engine = create_async_engine(
         url,
+        pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         connect_args={"server_settings": {"idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s"}},
     )
-    look_before_lending(engine.sync_engine)
     # A request, its approvals and its steps are three queries; they must tell of the same moment.
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     direct = sa.create_engine(
@@ -206,29 +204,6 @@ def _postgresql_engines(url: URL) -> Engines:
         connect_args={"options": "-c default_transaction_read_only=on"},
     )
     return Engines(engine, reader, direct, glance, bulk)
-
-
-def look_before_lending(engine: Engine, *, unused_seconds: float = UNUSED_SECONDS) -> None:
-    """For asyncpg, which knows by itself that the server has hung up. SQLAlchemy's own ping would be three questions before each
-    transaction."""
-    dialect = engine.dialect
-
-    def returned(_connection: Any, record: Any) -> None:
-        record.info["returned_at"] = time.monotonic()
-
-    def lent(connection: Any, record: Any, _fairy: Any) -> None:
-        now = time.monotonic()
-        unused = now - record.info.get("returned_at", now)
-        try:
-            if unused > unused_seconds:
-                dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            raise sa.exc.InvalidatePoolError from error
-        if connection.driver_connection.is_closed():
-            raise sa.exc.InvalidatePoolError
-
-    event.listen(engine, "checkin", returned)
-    event.listen(engine, "checkout", lent)
 
 
 class DamagedError(PermanentBackendError):

@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from database import Clock, PostgreSQL
 from requests_made import new_request
 from sqlalchemy.exc import DBAPIError, StatementError
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from bot.database import async_url, file_lock, look_before_lending, open_engines, sync_url, transaction
+from bot.database import async_url, file_lock, open_engines, sync_url, transaction
 from bot.domain import RequestState
 from bot.errors import StartError, TemporaryBackendError
 from bot.migrating import migrate
@@ -213,23 +212,6 @@ async def test_lost_connections_are_said_and_replaced(postgresql: PostgreSQL, cl
         assert (await store.open_request(new_request("r3"))).created
         found = await store.verify_audit()
         assert (found.ok, found.count) == (True, 2)
-
-
-async def test_a_connection_that_was_unused_for_long_is_asked_before_it_is_lent(
-    postgresql: PostgreSQL,
-) -> None:
-    """It was cut off and has not noticed: nothing was read from its socket since."""
-    url = postgresql.create()
-    engine = create_async_engine(async_url(url))
-    look_before_lending(engine.sync_engine, unused_seconds=0.0)
-    try:
-        async with engine.connect() as connection:
-            first = await connection.scalar(sa.text("SELECT pg_backend_pid()"))
-        postgresql.execute(f"SELECT pg_terminate_backend({first}, 5000)")
-        async with engine.connect() as connection:
-            assert await connection.scalar(sa.text("SELECT pg_backend_pid()")) != first
-    finally:
-        await engine.dispose()
 
 
 @pytest.mark.timeout(15)  # Half of what SQLite waits for a lock.
