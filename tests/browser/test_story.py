@@ -35,7 +35,8 @@ class Window:
 
     async def visit(self, person: str, channel: str) -> None:
         await self.page.goto(f"{self.address}?as={person}#{channel}")
-        await expect(self.page.locator("#composer")).to_be_visible()
+        # The box is there before the page knows which channel it is for.
+        await expect(self.page.get_by_label("Message #")).to_be_visible()
 
     async def type(self, line: str) -> None:
         await self.page.locator("#composer").fill(line)
